@@ -1,0 +1,1 @@
+"""What flies: look, judge, shorten. Imports `downlink` and nothing else of ours."""

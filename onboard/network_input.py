@@ -1,0 +1,87 @@
+"""From the sensor's digital numbers to what the network sees. One function, used in training and in flight.
+
+Three bands (near infrared, red, green) as the square root of reflectance. Photon noise grows with the square root of
+the signal, so after the root the noise of dark water and of bright quays is alike and the network spends its range
+evenly (the Anscombe transform without its constant). The measured choice is docs/decisions/0003-detector-input.md.
+Pure numpy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from onboard.errors import DetectorInputError
+
+SENTINEL2_DN_PER_REFLECTANCE = 10_000.0
+"""Sentinel-2 quantification value: uint16 digital number of reflectance 1.0."""
+
+TRUE_COLOUR_DN_PER_COUNT = 3558.0 / 255.0
+"""An 8-bit scene is read as ESA's stretch of the true colour image: 255 counts are digital number 3558."""
+
+_BAND_SYNONYMS = {
+    "blue": "B02",
+    "green": "B03",
+    "red": "B04",
+    "nir": "B08",
+    "near infrared": "B08",
+    "b2": "B02",
+    "b3": "B03",
+    "b4": "B04",
+    "b8": "B08",
+}
+
+
+def band_key(name: str) -> str:
+    """The Sentinel-2 name of a band: "NIR", "b8" and "B08" are one band. Unknown names come back in capitals."""
+    stripped = name.strip()
+    return _BAND_SYNONYMS.get(stripped.lower(), stripped.upper())
+
+
+def select_bands(pixels: np.ndarray, band_names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
+    """Pick `wanted` bands, in that order, from (bands, height, width).
+
+    Raises DetectorInputError naming what is there and what is needed.
+    """
+    if pixels.ndim != 3 or pixels.shape[0] != len(band_names):
+        raise DetectorInputError(
+            f"pixels of shape {pixels.shape} do not go with the {len(band_names)} band names {tuple(band_names)}; "
+            "give (bands, height, width) with one name per band",
+            present=tuple(band_names),
+            needed=tuple(wanted),
+        )
+    present = [band_key(name) for name in band_names]
+    missing = [name for name in wanted if band_key(name) not in present]
+    if missing:
+        raise DetectorInputError(
+            f"the detector needs the bands {', '.join(wanted)}; missing {', '.join(missing)}; "
+            f"the scene has {', '.join(band_names) or 'none'}. Set the band descriptions of the scene, or use a model "
+            "trained for these bands",
+            present=tuple(band_names),
+            needed=tuple(wanted),
+        )
+    return pixels[[present.index(band_key(name)) for name in wanted]]
+
+
+def compress_dn(dn: np.ndarray) -> np.ndarray:
+    """Square root of reflectance, clipped to 0..1, float32, same shape. Not-a-number counts as 0."""
+    reflectance = np.nan_to_num(dn.astype(np.float32) / SENTINEL2_DN_PER_REFLECTANCE, nan=0.0)
+    return np.sqrt(np.clip(reflectance, 0.0, 1.0))
+
+
+def network_input(pixels: np.ndarray, band_names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
+    """(bands, height, width) uint8 or uint16 to (len(wanted), height, width) float32 in 0..1.
+
+    Raises DetectorInputError for missing bands or another type of number.
+    """
+    selected = select_bands(pixels, band_names, wanted)
+    if selected.dtype == np.uint8:
+        return compress_dn(selected.astype(np.float32) * TRUE_COLOUR_DN_PER_COUNT)
+    if selected.dtype == np.uint16:
+        return compress_dn(selected)
+    raise DetectorInputError(
+        f"the detector reads uint8 or uint16 digital numbers, not {selected.dtype}; convert the scene first",
+        present=tuple(band_names),
+        needed=tuple(wanted),
+    )

@@ -1,0 +1,51 @@
+"""What may differ between two ports: sun, haze, sensor noise, focus, and where ships lie on open water.
+
+Works on digital numbers, before the network's compression, so that each change is a physical one.
+"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+_HAZE_BY_BAND = {"B02": 1.2, "B03": 1.0, "B04": 0.8, "B05": 0.7, "B08": 0.5}
+"""Rayleigh and aerosol scatter falls with wavelength."""
+
+
+def vary_radiometry(chip: np.ndarray, bands: tuple[str, ...], rng: np.random.Generator) -> np.ndarray:
+    """(height, width, bands) float32 digital numbers under another sun, haze, noise and focus."""
+    gain = np.exp(rng.normal(0.0, 0.25) + rng.normal(0.0, 0.12, len(bands))).astype(np.float32)
+    chip = chip * gain
+    if rng.random() < 0.5:
+        haze = rng.uniform(0.0, 900.0) * np.array([_HAZE_BY_BAND.get(band, 0.7) for band in bands], np.float32)
+        chip = chip * (1.0 - haze / 10_000.0) + haze
+    if rng.random() < 0.25:
+        chip = cv2.GaussianBlur(chip, (0, 0), rng.uniform(0.4, 0.9))
+    elif rng.random() < 0.3:
+        chip = chip + rng.uniform(0.2, 0.7) * (chip - cv2.GaussianBlur(chip, (0, 0), 1.0))
+    if rng.random() < 0.5:
+        sigma = rng.uniform(3.0, 30.0)
+        chip = chip + rng.normal(0.0, sigma, chip.shape).astype(np.float32)
+    return np.maximum(chip, 0.0)
+
+
+def is_calm(patch: np.ndarray) -> bool:
+    """Whether (height, width, bands) looks like open water: near infrared (first band) dark against green, and even."""
+    near_infrared, green = patch[..., 0], patch[..., -1]
+    spread = float(np.percentile(near_infrared, 95) - np.percentile(near_infrared, 5))
+    return float(np.median(near_infrared)) < float(np.median(green)) and spread < 150.0
+
+
+def paste_ship(chip: np.ndarray, ship: np.ndarray, mask: np.ndarray, row: int, col: int) -> bool:
+    """Add a ship, given as contrast against its own water, onto calm water of `chip` (in place).
+
+    `ship` is (h, w, bands) float32 difference from the water around it, `mask` (h, w) 0..1 feathered. Returns False
+    and leaves the chip alone where the place is not calm.
+    """
+    height, width = mask.shape
+    place = chip[row : row + height, col : col + width]
+    if place.shape[:2] != mask.shape or not is_calm(place):
+        return False
+    place += ship * mask[..., None]
+    np.maximum(place, 0.0, out=place)
+    return True

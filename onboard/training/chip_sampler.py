@@ -1,0 +1,170 @@
+"""Draws training chips from labelled scenes: where to look, how to turn, which ships to paste."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from onboard.network_input import compress_dn
+from onboard.training.augmentation import is_calm, paste_ship, vary_radiometry
+from onboard.training.labelled_scene import LabelledScene
+
+_SHIP_SHARE, _COAST_SHARE = 0.55, 0.25
+"""Chips centred near a ship, and near a coast (the hard negatives); the rest fall anywhere."""
+_MIN_VISIBLE = 0.5
+"""A ship of which less than this share of its corners and centre is in the chip is not asked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChipBatch:
+    """One training batch."""
+
+    images: np.ndarray
+    """(chips, bands, size, size) float32 network input."""
+    boxes: np.ndarray
+    """(ships, 5) float32 centre x, centre y, long side, short side in pixels, angle in radians [-pi/4, 3pi/4)."""
+    chip_index: np.ndarray
+    """(ships,) int64, which chip each box belongs to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _ShipCutout:
+    contrast: np.ndarray
+    mask: np.ndarray
+    corners_px: np.ndarray
+
+
+class ChipSampler:
+    """An endless, seeded source of augmented chips."""
+
+    def __init__(self, scenes: Sequence[LabelledScene], *, bands: tuple[str, ...], chip_px: int, seed: int) -> None:
+        self._scenes = tuple(scenes)
+        self._bands = bands
+        self._chip_px = chip_px
+        self._rng = np.random.default_rng(seed)
+        ships = np.array([max(len(scene.ships_px), 1) for scene in scenes], dtype=np.float64)
+        areas = np.array([scene.pixels.shape[0] * scene.pixels.shape[1] for scene in scenes], dtype=np.float64)
+        # Square roots: a port with 50 ships teaches more than one with 12, but not four times more.
+        self._ship_weights = np.sqrt(ships) / np.sqrt(ships).sum()
+        self._area_weights = np.sqrt(areas) / np.sqrt(areas).sum()
+        self._coasts = [coast_points(scene.pixels) for scene in scenes]
+        self._cutouts = [cutout for scene in scenes for cutout in _cut_out_ships(scene)]
+
+    def batch(self, chips: int) -> ChipBatch:
+        """Draw `chips` chips."""
+        drawn = [self.chip() for _ in range(chips)]
+        index = np.concatenate([np.full(len(corners), i, np.int64) for i, (_, corners) in enumerate(drawn)])
+        return ChipBatch(
+            images=np.stack([compress_dn(pixels).transpose(2, 0, 1) for pixels, _ in drawn]),
+            boxes=boxes_of_corners(np.concatenate([corners for _, corners in drawn])),
+            chip_index=index,
+        )
+
+    def chip(self) -> tuple[np.ndarray, np.ndarray]:
+        """One chip: (size, size, bands) float32 digital numbers and (ships, 4, 2) corners in it."""
+        scene, centre = self._place()
+        matrix = self._turn(centre)
+        to_pixel_centres = matrix @ np.array([0.5, 0.5, 1.0]) - 0.5
+        warp = np.column_stack([matrix[:, :2], to_pixel_centres])
+        pixels = cv2.warpAffine(
+            scene.pixels, warp, (self._chip_px, self._chip_px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        ).astype(np.float32)
+        corners = scene.ships_px @ matrix[:, :2].T + matrix[:, 2]
+        corners = corners[self._visible(corners)]
+        if self._cutouts and self._rng.random() < 0.35:
+            corners = self._paste(pixels, corners)
+        return vary_radiometry(pixels, self._bands, self._rng), corners
+
+    def _place(self) -> tuple[LabelledScene, np.ndarray]:
+        rng = self._rng
+        share = rng.random()
+        if share < _SHIP_SHARE:
+            index = int(rng.choice(len(self._scenes), p=self._ship_weights))
+            scene = self._scenes[index]
+            if len(scene.ships_px):
+                centre = scene.ships_px[rng.integers(len(scene.ships_px))].mean(axis=0)
+                return scene, centre + rng.uniform(-0.35, 0.35, 2) * self._chip_px
+        index = int(rng.choice(len(self._scenes), p=self._area_weights))
+        scene = self._scenes[index]
+        if share < _SHIP_SHARE + _COAST_SHARE and len(self._coasts[index]):
+            coast = self._coasts[index]
+            return scene, coast[rng.integers(len(coast))] + rng.uniform(-0.2, 0.2, 2) * self._chip_px
+        height, width = scene.pixels.shape[:2]
+        return scene, rng.uniform(0, 1, 2) * (width, height)
+
+    def _turn(self, centre: np.ndarray) -> np.ndarray:
+        """2x3 matrix from scene to chip pixels: half of the chips keep the grid (sharp), half turn and zoom freely."""
+        rng = self._rng
+        if rng.random() < 0.5:
+            centre = np.round(centre)
+            angle, zoom = rng.integers(4) * np.pi / 2, 1.0
+        else:
+            angle, zoom = rng.uniform(0, 2 * np.pi), float(np.exp(rng.uniform(np.log(0.75), np.log(1.35))))
+        flip = np.diag([1.0, -1.0 if rng.random() < 0.5 else 1.0])
+        cos, sin = np.cos(angle), np.sin(angle)
+        linear = zoom * np.array([[cos, -sin], [sin, cos]]) @ flip
+        return np.column_stack([linear, self._chip_px / 2 - linear @ centre])
+
+    def _visible(self, corners: np.ndarray) -> np.ndarray:
+        points = np.concatenate([corners, corners.mean(axis=1, keepdims=True)], axis=1)
+        inside = ((points >= 0) & (points < self._chip_px)).all(axis=2)
+        return inside.mean(axis=1) >= _MIN_VISIBLE
+
+    def _paste(self, pixels: np.ndarray, corners: np.ndarray) -> np.ndarray:
+        """Paste up to three ships on calm water of `pixels` (in place); returns all corners."""
+        rng = self._rng
+        for _ in range(int(rng.integers(1, 4))):
+            cutout = self._cutouts[rng.integers(len(self._cutouts))]
+            height, width = cutout.mask.shape
+            row, col = (int(rng.integers(0, self._chip_px - side)) for side in (height, width))
+            moved = cutout.corners_px + (col, row)
+            if len(corners) and np.linalg.norm(corners.mean(axis=1) - moved.mean(axis=0), axis=1).min() < 40:
+                continue
+            contrast = cutout.contrast * np.float32(rng.uniform(0.6, 1.2))
+            if paste_ship(pixels, contrast, cutout.mask, row, col):
+                corners = np.concatenate([corners, moved[None]])
+        return corners
+
+
+def coast_points(pixels: np.ndarray, step_px: int = 8) -> np.ndarray:
+    """(points, 2) x, y where water (near infrared below green) meets land, on a grid of `step_px`."""
+    water = (pixels[..., 0] < pixels[..., -1]).astype(np.float32)
+    share = cv2.blur(water, (31, 31))[::step_px, ::step_px]
+    rows, cols = np.nonzero((share > 0.2) & (share < 0.8))
+    return np.column_stack([cols, rows]).astype(np.float64) * step_px
+
+
+def boxes_of_corners(corners: np.ndarray) -> np.ndarray:
+    """(ships, 4, 2) corners to (ships, 5) float32 x, y, long, short, angle in [-pi/4, 3pi/4), the network's terms."""
+    corners = corners.reshape(-1, 4, 2)
+    first, second = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 1]
+    lengths = np.stack([np.linalg.norm(first, axis=1), np.linalg.norm(second, axis=1)], axis=1)
+    along = np.where((lengths[:, 0] >= lengths[:, 1])[:, None], first, second)
+    angle = (np.arctan2(along[:, 1], along[:, 0]) + np.pi / 4) % np.pi - np.pi / 4
+    sides = np.sort(lengths, axis=1)[:, ::-1]
+    return np.column_stack([corners.mean(axis=1), sides, angle]).astype(np.float32)
+
+
+def _cut_out_ships(scene: LabelledScene, margin_px: int = 6) -> list[_ShipCutout]:
+    """Ships that lie alone on calm water, as contrast against that water."""
+    cutouts = []
+    height, width = scene.pixels.shape[:2]
+    for corners in scene.ships_px:
+        low = np.floor(corners.min(axis=0)).astype(int) - margin_px
+        high = np.ceil(corners.max(axis=0)).astype(int) + margin_px
+        if (low < 0).any() or high[0] > width or high[1] > height:
+            continue
+        patch = scene.pixels[low[1] : high[1], low[0] : high[0]].astype(np.float32)
+        moved = corners - low
+        inside = np.zeros(patch.shape[:2], np.uint8)
+        cv2.fillConvexPoly(inside, np.round(moved - 0.5).astype(np.int32), 1)
+        near = cv2.dilate(inside, np.ones((5, 5), np.uint8))
+        around = patch[near == 0]
+        if len(around) < 20 or not is_calm(around[None]):
+            continue
+        mask = cv2.GaussianBlur(near.astype(np.float32), (0, 0), 1.0)
+        cutouts.append(_ShipCutout(contrast=patch - np.median(around, axis=0), mask=mask, corners_px=moved))
+    return cutouts

@@ -1,0 +1,101 @@
+"""The network's shape and its checkpoint, in ultralytics' own terms. The training side's edge to torch."""
+
+from __future__ import annotations
+
+import copy
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from onboard.training.torchvision_stand_in import install_torchvision_stand_in, keep_ultralytics_offline
+
+keep_ultralytics_offline()
+install_torchvision_stand_in()
+
+import torch  # noqa: E402
+import ultralytics  # noqa: E402
+from ultralytics.nn.tasks import OBBModel  # noqa: E402
+from ultralytics.utils import DEFAULT_CFG_DICT, IterableSimpleNamespace  # noqa: E402
+
+
+def fine_stride_layout() -> dict[str, Any]:
+    """YOLO26-OBB nano with heads at strides 4 and 8 in place of 8, 16 and 32, and a narrower last stage.
+
+    A ship is 5 to 12 px wide: at stride 8 that is one cell. Nothing here is longer than 60 px, so the coarse
+    heads have nothing to find; the coarse features stay, they tell land from water.
+    """
+    up = [-1, 1, "nn.Upsample", [None, 2, "nearest"]]
+    return {
+        "nc": 1,
+        "end2end": False,
+        "reg_max": 1,
+        "scales": {"n": [0.5, 0.25, 1024]},
+        "scale": "n",
+        "backbone": [
+            [-1, 1, "Conv", [64, 3, 2]],
+            [-1, 1, "Conv", [128, 3, 2]],
+            [-1, 2, "C3k2", [256, False, 0.25]],
+            [-1, 1, "Conv", [256, 3, 2]],
+            [-1, 2, "C3k2", [512, False, 0.25]],
+            [-1, 1, "Conv", [512, 3, 2]],
+            [-1, 2, "C3k2", [512, True]],
+            [-1, 1, "Conv", [512, 3, 2]],
+            [-1, 2, "C3k2", [512, True]],
+            [-1, 1, "SPPF", [512, 5]],
+        ],
+        "head": [
+            up,
+            [[-1, 6], 1, "Concat", [1]],
+            [-1, 2, "C3k2", [512, False]],
+            up,
+            [[-1, 4], 1, "Concat", [1]],
+            [-1, 2, "C3k2", [256, False]],
+            up,
+            [[-1, 2], 1, "Concat", [1]],
+            [-1, 2, "C3k2", [128, False]],
+            [-1, 1, "Conv", [128, 3, 2]],
+            [[-1, 15], 1, "Concat", [1]],
+            [-1, 2, "C3k2", [256, False]],
+            [[18, 21], 1, "OBB", [1, 1]],
+        ],
+    }
+
+
+def build_network(layout: dict[str, Any] | str) -> OBBModel:
+    """A network with fresh weights (from torch's own seed), in channels-last order, ready for training."""
+    network = OBBModel(layout, ch=3, nc=1, verbose=False)
+    network.args = IterableSimpleNamespace(**{**DEFAULT_CFG_DICT, "task": "obb"})
+    network.names = {0: "ship"}
+    return network.to(memory_format=torch.channels_last)
+
+
+def save_checkpoint(network: OBBModel, path: Path, *, notes: dict[str, Any]) -> None:
+    """Write the weights as fp16 in the form that `ultralytics.YOLO(path)` loads; `notes` says how they came about."""
+    bare = copy.deepcopy(network).cpu().to(memory_format=torch.contiguous_format).half().eval()
+    bare.args = dict(vars(network.args))
+    bare.criterion = None
+    for parameter in bare.parameters():
+        parameter.requires_grad = False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.save(
+        {
+            "epoch": -1,
+            "model": bare,
+            "ema": None,
+            "optimizer": None,
+            "train_args": {"task": "obb", "imgsz": 640},
+            "version": ultralytics.__version__,
+            "date": datetime.now(UTC).isoformat(timespec="seconds"),
+            "license": "AGPL-3.0-or-later",
+            "notes": notes,
+        },
+        path,
+    )
+
+
+def load_network(path: Path) -> OBBModel:
+    """The network of a checkpoint, float32, evaluation mode."""
+    from ultralytics.nn.tasks import load_checkpoint
+
+    network, _ = load_checkpoint(path)
+    return network

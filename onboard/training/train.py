@@ -1,0 +1,130 @@
+"""A lean training loop around ultralytics' network and loss: bfloat16, channels-last, chips drawn as they are needed."""
+
+from __future__ import annotations
+
+import copy
+import math
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from onboard.training.chip_sampler import ChipBatch, ChipSampler
+from onboard.training.labelled_scene import LabelledScene
+from onboard.training.network import OBBModel, build_network, fine_stride_layout, torch
+
+BANDS = ("B08", "B04", "B03")
+"""What every scene in the training data has: near infrared, red, green."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPlan:
+    """How long and how hard to train."""
+
+    steps: int = 1000
+    """Optimizer steps."""
+    batch: int = 16
+    """Chips per step."""
+    chip_px: int = 256
+    """Side of a chip."""
+    learning_rate: float = 2e-3
+    """AdamW peak, reached after a warm-up, then a cosine to one hundredth."""
+    weight_decay: float = 0.02
+    """AdamW decoupled weight decay."""
+    averaging: float = 0.995
+    """Exponential moving average of the weights: what is kept."""
+    seed: int = 0
+    """Seeds the first weights and the chips."""
+    threads: int = 2
+    """Torch threads."""
+
+
+def train(
+    scenes: Sequence[LabelledScene], plan: TrainingPlan, *, layout: dict[str, Any] | str | None = None,
+    report: Callable[[str], None] = print,
+) -> OBBModel:
+    """Train from scratch on `scenes`; returns the averaged network in evaluation mode."""
+    torch.manual_seed(plan.seed)
+    torch.set_num_threads(plan.threads)
+    network = build_network(layout or fine_stride_layout()).train()
+    averaged = copy.deepcopy(network).eval()
+    loss_of = network.init_criterion()
+    optimizer = _optimizer(network, plan)
+    sampler = ChipSampler(scenes, bands=BANDS, chip_px=plan.chip_px, seed=plan.seed)
+    recent: list[float] = []
+    started = time.monotonic()
+    with ThreadPoolExecutor(max_workers=1) as drawer:
+        upcoming = drawer.submit(sampler.batch, plan.batch)
+        for step in range(plan.steps):
+            batch = upcoming.result()
+            upcoming = drawer.submit(sampler.batch, plan.batch)
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate_at(step, plan)
+            recent.append(_step(network, loss_of, optimizer, batch))
+            _average(averaged, network, min(plan.averaging, (1 + step) / (10 + step)))
+            if (step + 1) % 50 == 0 or step + 1 == plan.steps:
+                rate = (step + 1) * plan.batch / (time.monotonic() - started)
+                report(f"step {step + 1}/{plan.steps} loss {np.mean(recent[-50:]):.3f} {rate:.1f} chips/s")
+    return averaged
+
+
+def learning_rate_at(step: int, plan: TrainingPlan) -> float:
+    """Linear warm-up over a twentieth of the steps, then a cosine down to one hundredth of the peak."""
+    warm_up = max(1, plan.steps // 20)
+    if step < warm_up:
+        return plan.learning_rate * (step + 1) / warm_up
+    progress = (step - warm_up) / max(1, plan.steps - warm_up)
+    return plan.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+
+
+def _optimizer(network: OBBModel, plan: TrainingPlan) -> torch.optim.Optimizer:
+    """AdamW that decays convolution weights only, not norms and biases."""
+    parameters = list(network.parameters())
+    return torch.optim.AdamW(
+        [
+            {"params": [p for p in parameters if p.ndim > 1], "weight_decay": plan.weight_decay},
+            {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=plan.learning_rate,
+        betas=(0.9, 0.99),
+    )
+
+
+def _step(network: OBBModel, loss_of: Any, optimizer: torch.optim.Optimizer, batch: ChipBatch) -> float:
+    images = torch.from_numpy(batch.images).contiguous(memory_format=torch.channels_last)
+    size = float(batch.images.shape[-1])
+    boxes = torch.from_numpy(batch.boxes) / torch.tensor([size, size, size, size, 1.0])
+    targets = {
+        "batch_idx": torch.from_numpy(batch.chip_index).float(),
+        "cls": torch.zeros(len(boxes), 1),
+        "bboxes": boxes,
+    }
+    with torch.autocast("cpu", torch.bfloat16):
+        predictions = network(images)
+    loss, _ = loss_of(_in_float32(predictions), targets)
+    loss.sum().backward()
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 10.0 * len(images))
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return float(loss.detach().sum()) / len(images)
+
+
+def _in_float32(value: Any) -> Any:
+    """Raw predictions with every tensor in float32: the loss is not made for bfloat16."""
+    if isinstance(value, dict):
+        return {key: _in_float32(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_in_float32(inner) for inner in value]
+    return value.float()
+
+
+@torch.no_grad()
+def _average(averaged: OBBModel, network: OBBModel, decay: float) -> None:
+    for kept, current in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
+        if kept.dtype.is_floating_point:
+            kept.lerp_(current, 1.0 - decay)
+        else:
+            kept.copy_(current)
