@@ -1,0 +1,137 @@
+"""A JPEG 2000 codestream as a main header and quality layers (pure bytes, no decoder).
+
+An image is coded as one tile without precincts in layer-resolution-component-position order, so that the packets of
+one quality layer lie together and the packets of the first n layers are a prefix of the stream. A receiver that holds
+n whole layers writes n as the number of layers into the header and has a complete, valid codestream. The main header
+follows from the shape alone (see `main_header`), so it never travels.
+
+Source: ISO/IEC 15444-1, A.4 to A.7 (marker segments), B.10 (packets), B.12.1.1 (LRCP), E.1 (quantization exponents).
+"""
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from downlink.errors import CodestreamError
+
+SOC, SOT, SOD, EOC = 0xFF4F, 0xFF90, 0xFF93, 0xFFD9
+SIZ, COD, QCD, COM, PLT = 0xFF51, 0xFF52, 0xFF5C, 0xFF64, 0xFF58
+CODE_BLOCK_EXPONENT = 6
+"""Code-blocks of 64 x 64 coefficients."""
+GUARD_BITS = 2
+PRECINCTS_LISTED = 1
+WHOLE_IMAGE_PRECINCT = 0xFF
+"""Precinct exponents 15 and 15: one precinct at each resolution."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodestreamShape:
+    """Everything that a main header says."""
+
+    height_px: int
+    """Rows of the image, 1 or more."""
+    width_px: int
+    """Columns of the image, 1 or more."""
+    components: int
+    """Bands, 1 to 16384."""
+    bits: int
+    """Bit depth of the unsigned samples, 1 to 16."""
+    levels: int
+    """Wavelet decompositions, 0 to 32."""
+    qualities: int
+    """Quality layers, 1 to 65535."""
+
+    @property
+    def packets_per_quality(self) -> int:
+        return (self.levels + 1) * self.components
+
+
+def main_header(shape: CodestreamShape) -> bytes:
+    """SOC, SIZ, COD and QCD of a reversible (5/3) stream of unsigned samples without component transform."""
+    size = struct.pack(
+        ">HIIIIIIIIH", 0, shape.width_px, shape.height_px, 0, 0, shape.width_px, shape.height_px, 0, 0, shape.components
+    )
+    size += bytes((shape.bits - 1, 1, 1)) * shape.components
+    style = struct.pack(">BBHB", PRECINCTS_LISTED, 0, shape.qualities, 0)
+    style += bytes((shape.levels, CODE_BLOCK_EXPONENT - 2, CODE_BLOCK_EXPONENT - 2, 0, 1))
+    style += bytes([WHOLE_IMAGE_PRECINCT]) * (shape.levels + 1)
+    gains = [0] + [1, 1, 2] * shape.levels
+    quantization = bytes([GUARD_BITS << 5]) + bytes((shape.bits + gain) << 3 for gain in gains)
+    segments = ((SIZ, size), (COD, style), (QCD, quantization))
+    return struct.pack(">H", SOC) + b"".join(struct.pack(">HH", m, len(b) + 2) + b for m, b in segments)
+
+
+def split_layers(data: bytes, shape: CodestreamShape) -> tuple[bytes, ...]:
+    """Cut a codestream with packet lengths (PLT) into its quality layers, each the bytes of its packets.
+
+    Raises CodestreamError when the stream is damaged or its header is not `main_header(shape)`.
+    """
+    header, at = _read_main_header(data)
+    if header != main_header(shape):
+        raise CodestreamError(
+            f"codestream header {header.hex()} is not that of {shape}: its layers could not be joined"
+        )
+    lengths, at = _read_packet_lengths(data, at)
+    if len(lengths) != shape.qualities * shape.packets_per_quality:
+        raise CodestreamError(
+            f"codestream lists {len(lengths)} packets, {shape.qualities} layers of {shape.packets_per_quality} were expected"
+        )
+    layers = []
+    for first in range(0, len(lengths), shape.packets_per_quality):
+        end = at + sum(lengths[first : first + shape.packets_per_quality])
+        layers.append(data[at:end])
+        at = end
+    if data[at : at + 2] != EOC.to_bytes(2, "big"):
+        raise CodestreamError(
+            f"codestream of {len(data)} bytes has no end marker (EOC) at byte {at}, after its packets"
+        )
+    return tuple(layers)
+
+
+def join_layers(shape: CodestreamShape, layers: Sequence[bytes]) -> bytes:
+    """A complete codestream of the first `len(layers)` quality layers of an image. Raises CodestreamError for none or too many."""
+    if not 1 <= len(layers) <= shape.qualities:
+        raise CodestreamError(
+            f"{len(layers)} layers given for a codestream of {shape.qualities}: give 1 to {shape.qualities}"
+        )
+    body = b"".join(layers)
+    start_of_tile = struct.pack(">HHHIBB", SOT, 10, 0, 12 + 2 + len(body), 0, 1)
+    header = main_header(replace(shape, qualities=len(layers)))
+    return header + start_of_tile + SOD.to_bytes(2, "big") + body + EOC.to_bytes(2, "big")
+
+
+def _read_main_header(data: bytes) -> tuple[bytes, int]:
+    """The main header without comments, and the position of the first SOT."""
+    if data[:2] != SOC.to_bytes(2, "big"):
+        raise CodestreamError(f"not a JPEG 2000 codestream: starts with {data[:2].hex() or 'nothing'}, not ff4f")
+    kept, at = [data[:2]], 2
+    while at + 4 <= len(data):
+        marker, length = struct.unpack_from(">HH", data, at)
+        if marker == SOT:
+            return b"".join(kept), at
+        if (
+            marker == SIZ
+        ):  # the claimed profile (Rsiz) says nothing about how the packets lie: written as "no restrictions"
+            kept.append(data[at : at + 4] + b"\x00\x00" + data[at + 6 : at + 2 + length])
+        elif marker != COM:
+            kept.append(data[at : at + 2 + length])
+        at += 2 + length
+    raise CodestreamError(f"codestream of {len(data)} bytes ends inside its main header")
+
+
+def _read_packet_lengths(data: bytes, start_of_tile: int) -> tuple[list[int], int]:
+    """Packet lengths from the PLT segments of the only tile-part, and where its packets begin (A.7.3)."""
+    lengths: list[int] = []
+    at, value = start_of_tile + 12, 0
+    while at + 4 <= len(data):
+        marker, length = struct.unpack_from(">HH", data, at)
+        if marker == SOD:
+            return lengths, at + 2
+        if marker == PLT:
+            for byte in data[at + 5 : at + 2 + length]:
+                value = value << 7 | byte & 0x7F
+                if not byte & 0x80:
+                    lengths.append(value)
+                    value = 0
+        at += 2 + max(length, 2)
+    raise CodestreamError(f"codestream of {len(data)} bytes ends inside its tile-part header")

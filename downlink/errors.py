@@ -1,0 +1,68 @@
+"""What can go wrong in the treaty between the two ends.
+
+DownlinkError
+├── CodestreamError      an image codestream that cannot be taken apart, joined or decoded
+├── RecordError          a record that cannot be written as asked
+├── JournalError         a durable store that cannot be opened, written or rewritten
+├── LayerError           layers that contradict each other or their scene
+├── ContactError         a contact described with impossible numbers
+├── ScheduleError        a plan asked for with impossible inputs
+└── LinkError            a link protocol asked for something that its format cannot carry
+    ├── SpacePacketError     a space packet outside 133.0-B-2, or bytes that are not one
+    ├── TransferFrameError   a transfer frame outside 732.0-B-4
+    ├── CfdpPduError         bytes that are not a file delivery PDU, or fields that do not fit one
+    ├── CfdpTransactionError a file transaction that cannot be started, found or cancelled
+    └── CfdpSnapshotError    a saved state of a file delivery entity that cannot be read back
+"""
+
+
+class DownlinkError(Exception):
+    """Root of every error raised in `downlink`."""
+
+
+class CodestreamError(DownlinkError):
+    """A JPEG 2000 codestream is damaged, or not of the form that layers are cut from."""
+
+
+class RecordError(DownlinkError):
+    """A record does not fit its format."""
+
+
+class JournalError(DownlinkError):
+    """A durable store cannot do as asked; what it held before is intact."""
+
+
+class LayerError(DownlinkError):
+    """Image layers do not belong together, or do not fit the scene they name."""
+
+
+class ContactError(DownlinkError):
+    """A contact is described with impossible numbers."""
+
+
+class ScheduleError(DownlinkError):
+    """A schedule was asked for with inputs that cannot be met."""
+
+
+class LinkError(DownlinkError):
+    """Root of the errors of the link protocols. What is heard on the link never raises one out of a receiver."""
+
+
+class SpacePacketError(LinkError):
+    """A space packet cannot be written as asked, or the bytes are not one space packet."""
+
+
+class TransferFrameError(LinkError):
+    """A transfer frame, or its assembler, was asked for with fields outside the format."""
+
+
+class CfdpPduError(LinkError):
+    """Bytes are not a CFDP PDU, or the fields of a PDU do not fit its format."""
+
+
+class CfdpTransactionError(LinkError):
+    """A CFDP transaction cannot be started, found or cancelled as asked."""
+
+
+class CfdpSnapshotError(LinkError):
+    """The saved state of a CFDP entity is damaged, or of another kind or version."""

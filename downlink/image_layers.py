@@ -1,0 +1,151 @@
+"""An image as layers: what is coded on board, step by step, and put together again on the ground.
+
+The payload of step 0 is a header (`downlink.image_header`) followed by the packets of the first quality layer; every
+later payload is the packets of one more quality layer.
+
+Pixels that carry the scene's nodata value in every band are invalid. They are filled with the mean of their band before
+coding, so that their edge costs no bits, and set again after decoding.
+"""
+
+import binascii
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from downlink.errors import LayerError
+from downlink.image_header import ImageHeader, distortion, distortion_code, pack_header, unpack_header
+from downlink.jpeg2000 import codestream_shape, decode_layers, encode_layers
+from downlink.scene import Window
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageProduct:
+    """One coded window of a scene."""
+
+    window: Window
+    """Where it lies in the scene."""
+    payloads: tuple[bytes, ...]
+    """One per step."""
+    mse: tuple[float, ...]
+    """Mean squared error over valid pixels and all bands once this step has arrived, in DN squared; the last is 0."""
+    mse_without: float
+    """The same before anything arrives, when the ground can do no better than the mean of each band."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecodedImage:
+    """A window rebuilt from the steps that arrived."""
+
+    window: Window
+    """Where it lies in the scene."""
+    pixels: np.ndarray
+    """(bands, height, width), uint8 or uint16."""
+    valid: np.ndarray
+    """(height, width) bool: False where the scene had no data."""
+    mse: float
+    """Stated mean squared error in DN squared; 0 when lossless."""
+    lossless: bool
+    """True when every step arrived and the pixels match the checksum made on board."""
+
+
+def encode_image(
+    pixels: np.ndarray, window: Window, *, quality_percent: Sequence[float], levels: int, nodata: float | None
+) -> ImageProduct:
+    """Code the pixels (bands, height, width) of a window into one payload per entry of `quality_percent`.
+
+    A pixel whose every band equals `nodata` is invalid and comes back as exactly that. Distortion is measured by
+    decoding each step. Raises CodestreamError for arrays that cannot be coded, LayerError for a window that does not fit.
+    """
+    if pixels.shape[1:] != (window.height, window.width):
+        raise LayerError(f"pixels of shape {pixels.shape} do not fill a window of {window.height} x {window.width}")
+    valid = np.ones(pixels.shape[1:], bool) if nodata is None else ~(pixels == nodata).all(axis=0)
+    filled = _fill(pixels, valid)
+    shape = codestream_shape(pixels, levels=levels, qualities=len(quality_percent))
+    layers = encode_layers(filled, shape, quality_percent)
+    mse = [_mse(filled, decode_layers(shape, layers[: n + 1]), valid) for n in range(len(layers) - 1)] + [0.0]
+    header = ImageHeader(
+        window=window,
+        shape=shape,
+        distortion_codes=bytes(distortion_code(value) for value in mse),
+        pixel_check=pixel_check(pixels),
+        valid=None if valid.all() else valid,
+    )
+    means = np.broadcast_to(_band_means(filled, valid)[:, None, None], filled.shape)
+    return ImageProduct(
+        window=window,
+        payloads=(pack_header(header) + layers[0], *layers[1:]),
+        mse=tuple(mse),
+        mse_without=_mse(filled, means, valid),
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class ImageAssembly:
+    """The steps of one image as they arrive, in any order."""
+
+    nodata: float | None
+    """The scene's nodata value."""
+    payloads: dict[int, bytes] = field(default_factory=dict)
+    """Step to payload."""
+
+    def add(self, step: int, payload: bytes) -> None:
+        """Keep a step; one that is already there is not replaced."""
+        self.payloads.setdefault(step, payload)
+
+    @property
+    def usable_steps(self) -> int:
+        """Steps that can be decoded: those without a gap from step 0."""
+        count = 0
+        while count in self.payloads:
+            count += 1
+        return count
+
+    def decode(self) -> DecodedImage | None:
+        """Rebuild the image from its usable steps, or None when step 0 is not there.
+
+        Raises LayerError or CodestreamError when the payloads contradict each other: checked bytes that do not decode
+        mean that two ends do not speak the same version.
+        """
+        steps = self.usable_steps
+        if steps == 0:
+            return None
+        header, packets = unpack_header(self.payloads[0])
+        if steps > header.shape.qualities:
+            raise LayerError(f"{steps} steps for an image of {header.shape.qualities} at {header.window}")
+        pixels = decode_layers(header.shape, [packets, *(self.payloads[step] for step in range(1, steps))])
+        valid = np.ones(pixels.shape[1:], bool) if header.valid is None else header.valid
+        if not valid.all():
+            if self.nodata is None:
+                raise LayerError(f"image at {header.window} has invalid pixels, but its scene has no nodata value")
+            pixels[:, ~valid] = self.nodata
+        complete = steps == header.shape.qualities
+        if complete and pixel_check(pixels) != header.pixel_check:
+            raise LayerError(f"image at {header.window} is complete, but its pixels do not match their checksum")
+        mse = 0.0 if complete else distortion(header.distortion_codes[steps - 1])
+        return DecodedImage(window=header.window, pixels=pixels, valid=valid, mse=mse, lossless=complete)
+
+
+def pixel_check(pixels: np.ndarray) -> int:
+    """CRC-32 of the samples as little-endian bytes in (bands, height, width) order."""
+    return binascii.crc32(np.ascontiguousarray(pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)).tobytes())
+
+
+def _band_means(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    return pixels[:, valid].mean(axis=1) if valid.any() else np.zeros(pixels.shape[0])
+
+
+def _fill(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Invalid pixels set to the mean of their band."""
+    if valid.all():
+        return pixels
+    filled = pixels.copy()
+    filled[:, ~valid] = np.rint(_band_means(pixels, valid)).astype(pixels.dtype)[:, None]
+    return filled
+
+
+def _mse(reference: np.ndarray, rebuilt: np.ndarray, valid: np.ndarray) -> float:
+    if not valid.any():
+        return 0.0
+    difference = reference[:, valid].astype(np.float64) - rebuilt[:, valid]
+    return float(np.mean(difference * difference))

@@ -1,0 +1,90 @@
+"""JPEG 2000 through GDAL's OpenJPEG driver: the only file of the room that codes pixels (edge: rasterio).
+
+Samples are coded reversibly (5/3), so that the same stream goes from a coarse preview to the exact pixels.
+"""
+
+import warnings
+from collections.abc import Sequence
+
+import numpy as np
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import MemoryFile
+
+from downlink.codestream import CodestreamShape, join_layers, split_layers
+from downlink.errors import CodestreamError
+
+SMALLEST_TILE_PX = 64
+"""The driver refuses smaller tile sizes; it clips the tile of a smaller image to that image."""
+
+
+def codestream_shape(pixels: np.ndarray, *, levels: int, qualities: int) -> CodestreamShape:
+    """The shape under which `pixels` (bands, height, width), uint8 or uint16, are coded.
+
+    Decompositions are lowered for images that have no room for them. Raises CodestreamError for other arrays.
+    """
+    if pixels.ndim != 3 or 0 in pixels.shape or pixels.dtype not in (np.uint8, np.uint16):
+        raise CodestreamError(
+            f"cannot code an array of shape {pixels.shape} and type {pixels.dtype}: give (bands, height, width) uint8 or uint16"
+        )
+    bands, height, width = pixels.shape
+    return CodestreamShape(
+        height_px=height,
+        width_px=width,
+        components=bands,
+        bits=8 * pixels.dtype.itemsize,
+        levels=max(0, min(levels, min(height, width).bit_length() - 2)),
+        qualities=qualities,
+    )
+
+
+def encode_layers(pixels: np.ndarray, shape: CodestreamShape, quality_percent: Sequence[float]) -> tuple[bytes, ...]:
+    """Code pixels into quality layers. `quality_percent` states the cumulative bytes of each layer as a percentage of
+    the raw pixels; the last is 100, which OpenJPEG takes as lossless."""
+    if len(quality_percent) != shape.qualities or quality_percent[-1] != 100:
+        raise CodestreamError(
+            f"{shape.qualities} quality layers need as many percentages, the last of them 100: {quality_percent}"
+        )
+    options = {
+        "CODEC": "J2K",
+        "REVERSIBLE": "YES",
+        "QUALITY": ",".join(f"{percent:g}" for percent in quality_percent),
+        "RESOLUTIONS": str(shape.levels + 1),
+        "PROGRESSION": "LRCP",
+        "PLT": "YES",
+        "YCC": "NO",
+        "PRECINCTS": ",".join(["{32768,32768}"] * (shape.levels + 1)),
+        "BLOCKXSIZE": str(max(shape.width_px, SMALLEST_TILE_PX)),
+        "BLOCKYSIZE": str(max(shape.height_px, SMALLEST_TILE_PX)),
+        "WRITE_METADATA": "NO",
+    }
+    with warnings.catch_warnings(), MemoryFile() as memory:
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with memory.open(
+            driver="JP2OpenJPEG",
+            count=shape.components,
+            height=shape.height_px,
+            width=shape.width_px,
+            dtype=pixels.dtype.name,
+            **options,
+        ) as dataset:
+            dataset.write(pixels)
+        return split_layers(bytes(memory.getbuffer()), shape)
+
+
+def decode_layers(shape: CodestreamShape, layers: Sequence[bytes]) -> np.ndarray:
+    """Decode the first layers of an image to (bands, height, width). Raises CodestreamError when they do not decode."""
+    codestream = join_layers(shape, layers)
+    try:
+        with warnings.catch_warnings(), MemoryFile(codestream, ext=".j2k") as memory:
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with memory.open(driver="JP2OpenJPEG") as dataset:
+                pixels: np.ndarray = dataset.read()
+    except (RasterioError, rasterio.RasterioIOError) as error:
+        raise CodestreamError(
+            f"codestream of {len(codestream)} bytes in {len(layers)} layers does not decode: {error}"
+        ) from error
+    expected = (shape.components, shape.height_px, shape.width_px)
+    if pixels.shape != expected:
+        raise CodestreamError(f"codestream decodes to shape {pixels.shape}, its header announced {expected}")
+    return pixels
