@@ -187,7 +187,9 @@ def encode_summary(summary: SceneSummary) -> bytes:
     """
     text = summary.model_dump_json().encode()
     if len(text) > SUMMARY_LIMIT_BYTES:
-        raise LayerError(f"summary of scene {summary.scene} is {len(text)} bytes of JSON; at most {SUMMARY_LIMIT_BYTES}")
+        raise LayerError(
+            f"summary of scene {summary.scene} is {len(text)} bytes of JSON; at most {SUMMARY_LIMIT_BYTES}"
+        )
     return bytes([SUMMARY_VERSION]) + zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(text)
 
 

@@ -5,11 +5,19 @@ OnboardError
     +-- DetectorInputError   a scene lacks bands the detector needs, or has another type of number
     +-- ModelFileError       a model file is absent, or its hash is not the one model.json promises
     +-- EngineError          an inference engine is unknown, or not installed
++-- IngestError
+    +-- SceneFileError          a scene file is absent, not a raster, or damaged all over
+    +-- SceneFormatError        its pixels are of a kind this pipeline does not take
+    +-- SceneGeoreferenceError  nothing says where it lies, or what says so is too inexact
+    +-- TileReadError           one window of an open scene cannot be read; the rest may be
+    +-- WindowOutsideError      a window that shares no pixel with the scene was asked for
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+
+from downlink.scene import Window
 
 
 class OnboardError(Exception):
@@ -45,3 +53,53 @@ class EngineError(DetectorError):
     def __init__(self, message: str, *, engine: str) -> None:
         super().__init__(message)
         self.engine = engine
+
+
+class IngestError(OnboardError):
+    """Root of what can go wrong between a scene file and its pixels."""
+
+
+class SceneFileError(IngestError):
+    """The file is absent, not a raster, or damaged all over."""
+
+    def __init__(self, message: str, *, path: Path) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class SceneFormatError(IngestError):
+    """The file opens, but its pixels are of a kind this pipeline does not take."""
+
+    def __init__(self, message: str, *, path: Path, found: str, accepted: str) -> None:
+        super().__init__(message)
+        self.path = path
+        self.found = found
+        self.accepted = accepted
+
+
+class SceneGeoreferenceError(IngestError):
+    """Nothing says where the scene lies on Earth, or what says so is too inexact."""
+
+    def __init__(self, message: str, *, path: Path, residual_px: float | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.residual_px = residual_px
+
+
+class TileReadError(IngestError):
+    """One window of an open scene cannot be read. Record it and go on with the rest."""
+
+    def __init__(self, message: str, *, scene: str, window: Window) -> None:
+        super().__init__(message)
+        self.scene = scene
+        self.window = window
+
+
+class WindowOutsideError(IngestError):
+    """A window that shares no pixel with the scene was asked for."""
+
+    def __init__(self, message: str, *, window: Window, height: int, width: int) -> None:
+        super().__init__(message)
+        self.window = window
+        self.height = height
+        self.width = width

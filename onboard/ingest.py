@@ -1,0 +1,331 @@
+"""Opens scene files: the only file of this room that knows rasterio.
+
+Whatever GDAL reads (GeoTIFF, COG, JPEG 2000, VRT) becomes a `SensorFrame`, or is refused with an error that names the
+thing and the remedy. Pixels are read in windows; nothing here reads a whole scene.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final, cast
+
+import numpy as np
+import rasterio
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from rasterio.crs import CRS
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.transform import Affine, from_gcps
+from rasterio.warp import transform as warp_points
+from rasterio.windows import Window as RasterWindow
+
+from downlink.scene import MAX_BANDS, Georeference, Window
+from onboard.capture_time import captured_ms_from_tags
+from onboard.errors import SceneFileError, SceneFormatError, SceneGeoreferenceError, TileReadError
+from onboard.ground_sampling import ground_sampling_distance_m
+from onboard.sensor_frame import LonLatCorners, Mask, Pixels, SensorFrame
+
+ACCEPTED_DTYPES: Final = ("uint8", "uint16")
+
+GDAL_OPTIONS: Final[dict[str, Any]] = {"GDAL_ERROR_ON_LIBJPEG_WARNING": True}
+"""Without it a truncated JPEG tile reads as grey pixels and no error."""
+
+LARGE_BLOCK_BYTES: Final = 256 * 1024 * 1024
+"""A file whose single block is larger cannot really be read in windows; the frame carries a note."""
+
+
+class IngestSettings(BaseModel):
+    """How scene files are opened."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    band_names: tuple[str, ...] | None = None
+    """Names of the image bands in file order, over whatever the file says; None takes the file's."""
+    allow_no_crs: bool = False
+    """Take scenes that say nothing about where they lie; their detections have no longitude and latitude."""
+    gcp_limit_px: float = Field(default=5.0, gt=0)
+    """Largest root-mean-square distance, in pixels, between ground control points and the affine fitted to them."""
+
+
+def open_scene(path: str | Path, settings: IngestSettings | None = None) -> SensorFrame:
+    """Open a scene file for windowed reading. Close the frame, or use it as a context manager.
+
+    Raises SceneFileError (absent, not a raster, damaged all over), SceneFormatError (sample type, number of bands,
+    names that do not fit, unequal nodata), SceneGeoreferenceError (no CRS, ground control points that fit no affine).
+    """
+    settings = settings or IngestSettings()
+    path = Path(path)
+    with ExitStack() as on_failure:
+        dataset = on_failure.enter_context(_opened(path))
+        image_bands, alpha_band = _bands_by_role(dataset)
+        dtype = _checked_dtype(dataset, image_bands, path)
+        notes: list[str] = []
+        nodata = _checked_nodata(dataset, image_bands, dtype, path, notes)
+        georeference = _georeference(dataset, path, settings, notes)
+        footprint, gsd_m = _place_on_earth(georeference, dataset.height, dataset.width, notes)
+        source = RasterSource(dataset, path.stem, image_bands, alpha_band)
+        _refuse_if_nothing_reads(source, dataset.height, dataset.width, path)
+        block_height, block_width = dataset.block_shapes[0]
+        if block_height * block_width * len(image_bands) * np.dtype(dtype).itemsize > LARGE_BLOCK_BYTES:
+            notes.append(f"one block is {block_height} x {block_width} px: rewrite with gdal_translate -co TILED=YES")
+        frame = SensorFrame(
+            name=path.stem,
+            height=dataset.height,
+            width=dataset.width,
+            dtype="uint8" if dtype == "uint8" else "uint16",
+            band_names=_band_names(dataset, image_bands, path, settings),
+            nodata=nodata,
+            georeference=georeference,
+            gsd_m=gsd_m,
+            footprint_lonlat=footprint,
+            captured_ms=captured_ms_from_tags({**dataset.tags(ns="IMAGERY"), **dataset.tags()}),
+            notes=tuple(notes),
+            source=source,
+        )
+        on_failure.pop_all()
+    return frame
+
+
+class RasterSource:
+    """A `PixelSource` over an open rasterio dataset."""
+
+    def __init__(
+        self, dataset: rasterio.DatasetReader, name: str, image_bands: tuple[int, ...], alpha_band: int | None
+    ) -> None:
+        self._dataset = dataset
+        self._name = name
+        self._image_bands = image_bands
+        self._alpha_band = alpha_band
+        flags = dataset.mask_flag_enums[image_bands[0] - 1]
+        self._has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
+
+    def read_bands(self, window: Window) -> Pixels:
+        """(bands, height, width) of a window inside the file. Raises TileReadError."""
+        return self._read(window, list(self._image_bands))
+
+    def read_mask(self, window: Window) -> Mask | None:
+        """Where mask and alpha are not zero; None without either. Raises TileReadError."""
+        valid: Mask | None = None
+        if self._has_mask:
+            valid = self._read(window, self._image_bands[0], masks=True) != 0
+        if self._alpha_band is not None:
+            opaque = self._read(window, self._alpha_band) != 0
+            valid = opaque if valid is None else valid & opaque
+        return valid
+
+    def close(self) -> None:
+        """Close the file."""
+        self._dataset.close()
+
+    def _read(self, window: Window, bands: int | list[int], masks: bool = False) -> NDArray[Any]:
+        area = RasterWindow(window.col, window.row, window.width, window.height)
+        read = self._dataset.read_masks if masks else self._dataset.read
+        try:
+            with rasterio.Env(**GDAL_OPTIONS):
+                return cast(NDArray[Any], read(bands, window=area))
+        except RasterioError as error:
+            raise TileReadError(
+                f"scene {self._name}: cannot read {window.height} x {window.width} px at row {window.row}, col "
+                f"{window.col} ({error.__cause__ or error}); skip this tile or copy the file again",
+                scene=self._name,
+                window=window,
+            ) from error
+
+
+def _opened(path: Path) -> rasterio.DatasetReader:
+    if path.is_dir():
+        raise SceneFileError(
+            f"{path} is a folder; stack its bands first: gdalbuildvrt -separate scene.vrt {path}/*.tif", path=path
+        )
+    if not path.is_file():
+        raise SceneFileError(f"no scene file at {path}; check the path", path=path)
+    try:
+        with rasterio.Env(**GDAL_OPTIONS), warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # answered by _georeference
+            dataset = rasterio.open(path)
+    except RasterioIOError as error:
+        raise SceneFileError(
+            f"{path} ({path.stat().st_size} bytes) does not open as a raster ({error}); copy it again, or convert it "
+            "with gdal_translate",
+            path=path,
+        ) from error
+    if dataset.count == 0 or dataset.height == 0 or dataset.width == 0:
+        inner = dataset.subdatasets
+        dataset.close()
+        remedy = f"extract one of {', '.join(inner[:3])} with gdal_translate" if inner else "give a file with bands"
+        raise SceneFormatError(
+            f"{path} holds no pixels of its own; {remedy}", path=path, found="0 bands", accepted="1 or more bands"
+        )
+    return dataset
+
+
+def _bands_by_role(dataset: rasterio.DatasetReader) -> tuple[tuple[int, ...], int | None]:
+    """(image bands, alpha band or None), numbered from 1. A file of nothing but alpha keeps it as its image."""
+    roles = list(zip(dataset.indexes, dataset.colorinterp, strict=True))
+    image = tuple(index for index, role in roles if role != ColorInterp.alpha)
+    alpha = [index for index, role in roles if role == ColorInterp.alpha]
+    if not image:
+        return tuple(dataset.indexes), None
+    return image, alpha[0] if alpha else None
+
+
+def _checked_dtype(dataset: rasterio.DatasetReader, image_bands: tuple[int, ...], path: Path) -> str:
+    if len(image_bands) > MAX_BANDS:
+        raise SceneFormatError(
+            f"{path} has {len(image_bands)} bands, at most {MAX_BANDS} are taken; "
+            f"choose some with gdal_translate -b 1 -b 2 ... {path.name} fewer.tif",
+            path=path,
+            found=f"{len(image_bands)} bands",
+            accepted=f"1 to {MAX_BANDS} bands",
+        )
+    dtypes = sorted({dataset.dtypes[index - 1] for index in image_bands})
+    accepted = " or ".join(ACCEPTED_DTYPES)
+    if len(dtypes) > 1:
+        raise SceneFormatError(
+            f"{path} mixes sample types {', '.join(dtypes)}; make them one with gdal_translate -ot UInt16",
+            path=path,
+            found=", ".join(dtypes),
+            accepted=accepted,
+        )
+    if dtypes[0] not in ACCEPTED_DTYPES:
+        raise SceneFormatError(
+            f"{path} has samples of type {dtypes[0]}, {accepted} are taken; convert with "
+            f"gdal_translate -ot UInt16 -scale MIN MAX 0 10000 {path.name} converted.tif",
+            path=path,
+            found=dtypes[0],
+            accepted=accepted,
+        )
+    return str(dtypes[0])
+
+
+def _checked_nodata(
+    dataset: rasterio.DatasetReader, image_bands: tuple[int, ...], dtype: str, path: Path, notes: list[str]
+) -> float | None:
+    """The nodata value common to all bands. One that no sample can hold (NaN, -9999) is dropped with a note."""
+    values = [dataset.nodatavals[index - 1] for index in image_bands]
+    if len({str(value) for value in values}) > 1:
+        raise SceneFormatError(
+            f"{path} declares a different nodata value per band ({', '.join(str(value) for value in values)}); "
+            "declare one with gdal_translate -a_nodata VALUE",
+            path=path,
+            found=f"{len(set(values))} nodata values",
+            accepted="one nodata value, or none",
+        )
+    nodata = values[0]
+    if nodata is None:
+        return None
+    if not (float(nodata).is_integer() and 0 <= nodata <= np.iinfo(dtype).max):
+        notes.append(f"nodata value {nodata} cannot occur in {dtype} samples and is ignored")
+        return None
+    return float(nodata)
+
+
+def _band_names(
+    dataset: rasterio.DatasetReader, image_bands: tuple[int, ...], path: Path, settings: IngestSettings
+) -> tuple[str, ...]:
+    """Names from the settings, else the descriptions, else the colours, else B1, B2, ...; each one distinct."""
+    if settings.band_names is not None:
+        names = settings.band_names
+        if len(names) != len(image_bands) or len(set(names)) != len(names):
+            raise SceneFormatError(
+                f"band_names gives {len(names)} names ({', '.join(names)}) for the {len(image_bands)} bands of {path}; "
+                "give one distinct name per band",
+                path=path,
+                found=f"{len(image_bands)} bands",
+                accepted=f"{len(names)} distinct names",
+            )
+        return names
+    colours = {ColorInterp.undefined: None, ColorInterp.gray: None, ColorInterp.palette: None}
+    for named in (
+        [(dataset.descriptions[index - 1] or "").strip() or None for index in image_bands],
+        [colours.get(colour := dataset.colorinterp[index - 1], colour.name) for index in image_bands],
+    ):
+        filled = tuple(name or f"B{position}" for position, name in enumerate(named, start=1))
+        if any(named) and len(set(filled)) == len(filled):
+            return filled
+    return tuple(f"B{position}" for position in range(1, len(image_bands) + 1))
+
+
+def _georeference(
+    dataset: rasterio.DatasetReader, path: Path, settings: IngestSettings, notes: list[str]
+) -> Georeference:
+    affine, crs = dataset.transform, dataset.crs
+    points, points_crs = dataset.gcps
+    if points and affine.is_identity:
+        affine, crs = _fitted_affine(points, path, settings.gcp_limit_px, notes), points_crs
+    if crs is None and not settings.allow_no_crs:
+        remedy = (
+            "it has RPCs: orthorectify it with gdalwarp -rpc"
+            if dataset.rpcs
+            else "assign one with gdal_edit.py -a_srs EPSG:CODE, or set allow_no_crs"
+        )
+        raise SceneGeoreferenceError(f"{path} has no coordinate reference system; {remedy}", path=path)
+    if affine.is_identity and crs is not None:
+        notes.append("no geotransform: map coordinates are pixel coordinates")
+    if crs is None:
+        notes.append("no coordinate reference system: detections have pixel coordinates only")
+    transform = (affine.a, affine.b, affine.c, affine.d, affine.e, affine.f)
+    return Georeference(crs_wkt=crs.to_wkt() if crs is not None else None, transform=transform)
+
+
+def _fitted_affine(points: list[Any], path: Path, limit_px: float, notes: list[str]) -> Affine:
+    """Least-squares affine through ground control points; its misfit is noted, or refused above the limit."""
+    try:
+        affine = from_gcps(points)
+        inverse = ~affine
+    except (ValueError, RasterioError, ArithmeticError) as error:
+        raise SceneGeoreferenceError(
+            f"{path}: no affine fits its {len(points)} ground control points ({error}); warp it with gdalwarp -tps",
+            path=path,
+        ) from error
+    fitted = [inverse * (point.x, point.y) for point in points]
+    squares = [(x - point.col) ** 2 + (y - point.row) ** 2 for (x, y), point in zip(fitted, points, strict=True)]
+    rms_px, largest_px = math.sqrt(sum(squares) / len(squares)), math.sqrt(max(squares))
+    if not rms_px <= limit_px:
+        raise SceneGeoreferenceError(
+            f"{path}: an affine misses its {len(points)} ground control points by {rms_px:.1f} px (RMS), at most "
+            f"{limit_px:g} is taken; warp it with gdalwarp -tps or raise gcp_limit_px",
+            path=path,
+            residual_px=rms_px,
+        )
+    notes.append(f"affine fitted to {len(points)} ground control points: RMS {rms_px:.2f} px, {largest_px:.2f} at most")
+    return affine
+
+
+def _place_on_earth(
+    georeference: Georeference, height: int, width: int, notes: list[str]
+) -> tuple[LonLatCorners | None, float | None]:
+    """(four corners in longitude and latitude, ground sampling distance in metres), None where not known."""
+    if georeference.crs_wkt is None:
+        return None, None
+    affine, middle = Affine(*georeference.transform), (width / 2, height / 2)
+    pixels = [(0, 0), (width, 0), (width, height), (0, height), middle]
+    pixels += [(middle[0] + 1, middle[1]), (middle[0], middle[1] + 1)]
+    xs, ys = zip(*(affine * pixel for pixel in pixels), strict=True)
+    try:
+        longitudes, latitudes = warp_points(CRS.from_wkt(georeference.crs_wkt), CRS.from_epsg(4326), xs, ys)
+    except RasterioError as error:
+        notes.append(f"its coordinate reference system does not lead to longitude and latitude ({error})")
+        return None, None
+    upper_left, upper_right, lower_right, lower_left, centre, right, below = zip(longitudes, latitudes, strict=True)
+    corners = (upper_left, upper_right, lower_right, lower_left)
+    on_earth = all(math.isfinite(lon) and abs(lon) <= 360 and abs(lat) <= 90 for lon, lat in corners)
+    if not on_earth:
+        notes.append("its corners have no longitude and latitude: no footprint")
+    return corners if on_earth else None, ground_sampling_distance_m(centre, right, below)
+
+
+def _refuse_if_nothing_reads(source: RasterSource, height: int, width: int, path: Path) -> None:
+    """Try five pixels, corners and centre; one that reads is enough: the tiles around it are worth having."""
+    last: TileReadError | None = None
+    for row, col in ((height // 2, width // 2), (0, 0), (height - 1, width - 1), (0, width - 1), (height - 1, 0)):
+        try:
+            source.read_bands(Window(row=row, col=col, height=1, width=1))
+            return
+        except TileReadError as error:
+            last = error
+    raise SceneFileError(f"{path} opens, but no pixel of it reads; copy it again: {last}", path=path) from last
