@@ -1,0 +1,143 @@
+"""What the mission values: a policy file (TOML) turns what was seen into points (edge: reads the file).
+
+A point is the worth of one certain object of interest, told to the ground at once. Everything else is stated against
+that: a picture of the object, a square megapixel of context, the last bit of the exact pixels.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Final, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from onboard.errors import PolicyError
+
+DEFAULT_POLICY: Final = Path(__file__).parent / "policies" / "maritime.toml"
+Points = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
+Seconds = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
+Percentages = Annotated[tuple[Annotated[float, Field(gt=0, le=100)], ...], Field(min_length=1, max_length=64)]
+
+
+class PolicyPart(BaseModel):
+    """Unknown keys are mistakes, not wishes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ClassInterest(PolicyPart):
+    """How much one class of object matters."""
+
+    weight: Points = 1.0
+    """Points of one certain object of this class."""
+
+
+class AreaInterest(PolicyPart):
+    """A part of the Earth that matters more or less than the rest."""
+
+    name: str
+    """For people."""
+    west: Annotated[float, Field(ge=-180, le=180)]
+    """Degrees; west above east crosses the antimeridian."""
+    south: Annotated[float, Field(ge=-90, le=90)]
+    east: Annotated[float, Field(ge=-180, le=180)]
+    north: Annotated[float, Field(ge=-90, le=90)]
+    weight: Points
+    """Factor on everything whose centre lies inside."""
+
+    def contains(self, lon: float, lat: float) -> bool:
+        """Whether a point in degrees lies inside."""
+        across = self.west <= lon <= self.east if self.west <= self.east else lon >= self.west or lon <= self.east
+        return across and self.south <= lat <= self.north
+
+
+class ImageInterest(PolicyPart):
+    """How one kind of image is coded, valued and forgotten."""
+
+    value: Points
+    """Points at full quality: of a chip per expected object in it, of a block per million valid clear pixels."""
+    half_life_s: Seconds
+    """Seconds in which the value halves."""
+    quality_percent: Percentages
+    """Cumulative bytes of each quality layer as a percentage of raw pixels; the last is 100, lossless."""
+    levels: Annotated[int, Field(ge=0, le=10)]
+    """Wavelet decompositions."""
+    lossless_bonus: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Extra share of the value that the exact pixels are worth above the best useful quality."""
+
+    @model_validator(mode="after")
+    def _qualities_rise_to_lossless(self) -> Self:
+        if list(self.quality_percent) != sorted(set(self.quality_percent)) or self.quality_percent[-1] != 100:
+            raise ValueError(f"quality_percent {self.quality_percent} must rise strictly and end with 100")
+        return self
+
+
+class ChipInterest(ImageInterest):
+    """Regions of interest."""
+
+    margin_px: Annotated[int, Field(ge=0, le=512)] = 8
+    """Pixels kept around a box."""
+    largest_px: Annotated[int, Field(ge=16, le=2048)] = 192
+    """Neighbouring boxes share a chip as long as its sides stay below this."""
+
+
+class MessageInterest(PolicyPart):
+    """Summaries and alerts."""
+
+    value: Points
+    """Points of a summary; factor on the points of the objects in an alert."""
+    half_life_s: Seconds
+
+
+class Policy(PolicyPart):
+    """Everything the valuation needs to know of the mission's wishes."""
+
+    name: str = Field(min_length=1, max_length=64)
+    """Travels with every scene, as provenance."""
+    useful_psnr_db: tuple[float, float]
+    """Quality at which an image begins to be useful, and beyond which more is no use, against the scene's peak."""
+    summary: MessageInterest
+    alerts: MessageInterest
+    chips: ChipInterest
+    blocks: ImageInterest
+    classes: dict[str, ClassInterest] = {}
+    """By class name; a class not listed weighs 1."""
+    areas: tuple[AreaInterest, ...] = ()
+    """The first that contains a point counts."""
+
+    @model_validator(mode="after")
+    def _quality_range_is_a_range(self) -> Self:
+        low, high = self.useful_psnr_db
+        if not 0 <= low < high <= 200:
+            raise ValueError(f"useful_psnr_db {self.useful_psnr_db} must be two rising numbers between 0 and 200 dB")
+        return self
+
+    def class_weight(self, name: str) -> float:
+        """Points of one certain object of a class."""
+        return self.classes.get(name, ClassInterest()).weight
+
+    def area_weight(self, lonlat: tuple[float, float] | None) -> float:
+        """Factor for a place, 1 where no area of interest contains it or the place is not known."""
+        if lonlat is None:
+            return 1.0
+        return next((area.weight for area in self.areas if area.contains(*lonlat)), 1.0)
+
+
+def load_policy(path: Path | None = None) -> Policy:
+    """Read a policy file, or the maritime policy that ships with Tianshu. Raises PolicyError, naming file and key."""
+    path = path or DEFAULT_POLICY
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PolicyError(
+            f"cannot read policy {path}: {error.strerror}; name an existing TOML file", path=path
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise PolicyError(f"policy {path} is not TOML: {error}", path=path) from error
+    try:
+        return Policy.model_validate(data)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc']) or 'policy'}: {item['msg']} (found {item['input']!r})"
+            for item in error.errors(include_url=False)[:3]
+        )
+        raise PolicyError(f"policy {path}: {wrong}; see {DEFAULT_POLICY.name} for every key", path=path) from error

@@ -1,0 +1,179 @@
+"""The onboard product store: layers with their value, until the ground has them or room runs out.
+
+Everything is kept in a journal (`downlink.journal`), so that a reboot at any instant finds every layer that was
+accepted, with the marks of what was delivered or given up. The store counts what happens to each layer: captured =
+delivered + queued + evicted.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from downlink.journal import Journal
+from downlink.products import Layer, LayerAddress, Rung
+from downlink.record import Record, RecordKind
+from onboard.errors import StoreError
+from onboard.valuation import ValuedLayer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerAccount:
+    """Where the bytes of all layers ever accepted are now."""
+
+    captured_bytes: int
+    """Accepted by the store."""
+    delivered_bytes: int
+    """Acknowledged by the ground."""
+    queued_bytes: int
+    """Waiting."""
+    evicted_bytes: int
+    """Given up to make room."""
+
+    @property
+    def balanced(self) -> bool:
+        return self.captured_bytes == self.delivered_bytes + self.queued_bytes + self.evicted_bytes
+
+
+class ProductStore:
+    """Layers by address over a journal."""
+
+    def __init__(self, journal: Journal) -> None:
+        """Take up what the journal holds. Raises StoreError when a note in it cannot be read."""
+        self._journal = journal
+        self._queued: dict[LayerAddress, ValuedLayer] = {}
+        self._delivered: dict[LayerAddress, int] = {}
+        self._evicted: dict[LayerAddress, int] = {}
+        self._captured_bytes = 0
+        notes: dict[LayerAddress, Layer] = {}
+        for record in journal.records():
+            self._replay(record, notes)
+
+    def add(self, layers: Sequence[ValuedLayer]) -> None:
+        """Accept layers durably, all or none. Layers that the store has seen before are passed over."""
+        fresh = [valued for valued in layers if not self.has_seen(valued.layer.address)]
+        self._journal.append(record for valued in fresh for record in _as_records(valued))
+        for valued in fresh:
+            self._queued[valued.layer.address] = valued
+            self._captured_bytes += valued.layer.size_bytes
+
+    def has_seen(self, address: LayerAddress) -> bool:
+        """Whether the layer was ever accepted."""
+        return address in self._queued or address in self._delivered or address in self._evicted
+
+    def backlog(self) -> tuple[Layer, ...]:
+        """Layers that wait, in order of address."""
+        return tuple(self._queued[address].layer for address in sorted(self._queued))
+
+    def layer(self, address: LayerAddress) -> Layer:
+        """A waiting layer. Raises StoreError when it does not wait."""
+        return self._waiting(address).layer
+
+    def payload(self, address: LayerAddress) -> bytes:
+        """The bytes of a waiting layer. Raises StoreError when it does not wait."""
+        return self._waiting(address).payload
+
+    def waits(self, address: LayerAddress) -> bool:
+        return address in self._queued
+
+    def mark_delivered(self, addresses: Iterable[LayerAddress]) -> tuple[LayerAddress, ...]:
+        """Note durably that the ground has these; returns those that were waiting until now."""
+        fresh = tuple(address for address in dict.fromkeys(addresses) if address in self._queued)
+        self._journal.append(Record(kind=RecordKind.DELIVERED, address=address) for address in fresh)
+        for address in fresh:
+            self._delivered[address] = self._queued.pop(address).layer.size_bytes
+        return fresh
+
+    def evict(self, addresses: Iterable[LayerAddress]) -> None:
+        """Give waiting layers up, durably. Raises StoreError for one that does not wait."""
+        chosen = tuple(dict.fromkeys(addresses))
+        for address in chosen:
+            self._waiting(address)
+        self._journal.append(Record(kind=RecordKind.EVICTED, address=address) for address in chosen)
+        for address in chosen:
+            self._evicted[address] = self._queued.pop(address).layer.size_bytes
+
+    def compact(self) -> None:
+        """Rewrite the journal without the bytes of layers that no longer wait; their marks and sizes stay."""
+        kept: list[Record] = []
+        for marks, kind in ((self._delivered, RecordKind.DELIVERED), (self._evicted, RecordKind.EVICTED)):
+            for address, size_bytes in marks.items():
+                kept.append(Record(kind=kind, address=address, payload=size_bytes.to_bytes(8, "big")))
+        for valued in self._queued.values():
+            kept.extend(_as_records(valued))
+        self._journal.replace(kept)
+
+    @property
+    def queued_bytes(self) -> int:
+        return sum(valued.layer.size_bytes for valued in self._queued.values())
+
+    @property
+    def delivered(self) -> frozenset[LayerAddress]:
+        return frozenset(self._delivered)
+
+    @property
+    def evicted(self) -> frozenset[LayerAddress]:
+        return frozenset(self._evicted)
+
+    def account(self) -> LayerAccount:
+        """Bytes captured, counted as they came in, beside where they are, counted one by one."""
+        return LayerAccount(
+            captured_bytes=self._captured_bytes,
+            delivered_bytes=sum(self._delivered.values()),
+            queued_bytes=self.queued_bytes,
+            evicted_bytes=sum(self._evicted.values()),
+        )
+
+    def _waiting(self, address: LayerAddress) -> ValuedLayer:
+        try:
+            return self._queued[address]
+        except KeyError:
+            state = "delivered" if address in self._delivered else "evicted" if address in self._evicted else "unknown"
+            raise StoreError(f"layer {address} does not wait in the store: it is {state}") from None
+
+    def _replay(self, record: Record, notes: dict[LayerAddress, Layer]) -> None:
+        address = record.address
+        if record.kind is RecordKind.NOTE:
+            notes[address] = _layer_of(record)
+        elif record.kind is RecordKind.LAYER and address in notes and not self.has_seen(address):
+            layer = notes.pop(address)
+            self._queued[address] = ValuedLayer(layer=layer, payload=record.payload)
+            self._captured_bytes += layer.size_bytes
+        elif record.kind in (RecordKind.DELIVERED, RecordKind.EVICTED):
+            marks = self._delivered if record.kind is RecordKind.DELIVERED else self._evicted
+            if address in self._queued:
+                marks[address] = self._queued.pop(address).layer.size_bytes
+            elif record.payload and address not in marks:
+                marks[address] = int.from_bytes(record.payload, "big")
+                self._captured_bytes += marks[address]
+
+
+def _as_records(valued: ValuedLayer) -> tuple[Record, Record]:
+    """The note first: a layer whose note is lost in a torn write is lost with it, never the other way round."""
+    layer = valued.layer
+    note: dict[str, Any] = {
+        "rung": int(layer.rung),
+        "size_bytes": layer.size_bytes,
+        "value": layer.value,
+        "half_life_s": layer.half_life_s,
+        "captured_ms": layer.captured_ms,
+    }
+    return (
+        Record(kind=RecordKind.NOTE, address=layer.address, payload=json.dumps(note).encode()),
+        Record(kind=RecordKind.LAYER, address=layer.address, payload=valued.payload),
+    )
+
+
+def _layer_of(record: Record) -> Layer:
+    try:
+        note = json.loads(record.payload)
+        return Layer(
+            address=record.address,
+            rung=Rung(note["rung"]),
+            size_bytes=note["size_bytes"],
+            value=note["value"],
+            half_life_s=note["half_life_s"],
+            captured_ms=note["captured_ms"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreError(f"note of layer {record.address} in the journal cannot be read: {error}") from error

@@ -1,0 +1,122 @@
+"""What each layer is worth: points from the policy, the detections and the measured distortion (pure).
+
+The usefulness of an image rises from 0 to 1 with its PSNR between the two bounds of the policy. A step is worth the
+interest of its image times the usefulness it adds, so the value of a prefix is the sum of its steps.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from downlink.alerts import BATCH_LIMIT, AlertDetection, encode_alerts
+from downlink.image_layers import ImageProduct
+from downlink.products import ALERTS_PRODUCT, SUMMARY_PRODUCT, Layer, LayerAddress, Rung
+from downlink.record import OVERHEAD_BYTES
+from downlink.scene import SceneSummary, encode_summary
+from onboard.detection import Detection
+from onboard.policy import ImageInterest, Policy
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValuedLayer:
+    """A layer and the bytes it stands for."""
+
+    layer: Layer
+    """Address, size, value and half-life."""
+    payload: bytes
+    """What its record carries."""
+
+
+def value_image(
+    image: ImageProduct,
+    address: LayerAddress,
+    *,
+    points: float,
+    interest: ImageInterest,
+    policy: Policy,
+    captured_ms: int,
+    peak_dn: int,
+) -> tuple[ValuedLayer, ...]:
+    """The layers of a block or chip worth `points` at full quality. `address` names its step 0."""
+    usefulness_before = usefulness(image.mse_without, policy, peak_dn)
+    valued = []
+    for step, (payload, mse) in enumerate(zip(image.payloads, image.mse, strict=True)):
+        last = step == len(image.payloads) - 1
+        gained = max(0.0, usefulness(mse, policy, peak_dn) - usefulness_before)
+        usefulness_before = max(usefulness_before, usefulness(mse, policy, peak_dn))
+        valued.append(
+            ValuedLayer(
+                layer=Layer(
+                    address=LayerAddress(scene=address.scene, product=address.product, step=step),
+                    rung=_rung(address, step, last),
+                    size_bytes=OVERHEAD_BYTES + len(payload),
+                    value=points * (gained + (interest.lossless_bonus if last else 0.0)),
+                    half_life_s=interest.half_life_s,
+                    captured_ms=captured_ms,
+                ),
+                payload=payload,
+            )
+        )
+    return tuple(valued)
+
+
+def value_summary(summary: SceneSummary, policy: Policy) -> ValuedLayer:
+    """The layer of a scene summary."""
+    payload = encode_summary(summary)
+    return ValuedLayer(
+        layer=Layer(
+            address=LayerAddress(scene=summary.scene, product=SUMMARY_PRODUCT, step=0),
+            rung=Rung.SUMMARY,
+            size_bytes=OVERHEAD_BYTES + len(payload),
+            value=policy.summary.value,
+            half_life_s=policy.summary.half_life_s,
+            captured_ms=summary.captured_ms,
+        ),
+        payload=payload,
+    )
+
+
+def value_alerts(
+    detections: Sequence[Detection], points: Sequence[float], *, scene: int, policy: Policy, captured_ms: int
+) -> tuple[ValuedLayer, ...]:
+    """Alert batches of a scene, the most valuable detections in the first. `points` states each detection's worth."""
+    order = sorted(range(len(detections)), key=lambda index: (-points[index], index))
+    batches = [order[start : start + BATCH_LIMIT] for start in range(0, len(order), BATCH_LIMIT)]
+    valued = []
+    for step, batch in enumerate(batches):
+        payload = encode_alerts([_alert(detections[index]) for index in batch])
+        valued.append(
+            ValuedLayer(
+                layer=Layer(
+                    address=LayerAddress(scene=scene, product=ALERTS_PRODUCT, step=step),
+                    rung=Rung.ALERT,
+                    size_bytes=OVERHEAD_BYTES + len(payload),
+                    value=policy.alerts.value * sum(points[index] for index in batch),
+                    half_life_s=policy.alerts.half_life_s,
+                    captured_ms=captured_ms,
+                ),
+                payload=payload,
+            )
+        )
+    return tuple(valued)
+
+
+def usefulness(mse: float, policy: Policy, peak_dn: int) -> float:
+    """0 to 1: where the PSNR of `mse` lies between the bounds of the policy."""
+    if mse <= 0:
+        return 1.0
+    low, high = policy.useful_psnr_db
+    psnr_db = 10 * math.log10(peak_dn * peak_dn / mse)
+    return min(1.0, max(0.0, (psnr_db - low) / (high - low)))
+
+
+def _rung(address: LayerAddress, step: int, last: bool) -> Rung:
+    if address.is_chip:
+        return Rung.CHIP
+    if step == 0:
+        return Rung.PREVIEW
+    return Rung.LOSSLESS if last else Rung.REFINEMENT
+
+
+def _alert(detection: Detection) -> AlertDetection:
+    return AlertDetection(class_id=detection.class_id, confidence=detection.confidence, corners_px=detection.corners_px)
