@@ -5,6 +5,8 @@ OnboardError
     +-- DetectorInputError   a scene lacks bands the detector needs, or has another type of number
     +-- ModelFileError       a model file is absent, or its hash is not the one model.json promises
     +-- EngineError          an inference engine is unknown, or not installed
++-- PolicyError              a policy file is absent, not TOML, or asks for what does not exist
++-- StoreError               the product store was asked for something it does not hold
 +-- IngestError
     +-- SceneFileError          a scene file is absent, not a raster, or damaged all over
     +-- SceneFormatError        its pixels are of a kind this pipeline does not take
@@ -53,6 +55,18 @@ class EngineError(DetectorError):
     def __init__(self, message: str, *, engine: str) -> None:
         super().__init__(message)
         self.engine = engine
+
+
+class PolicyError(OnboardError):
+    """A policy file cannot be used."""
+
+    def __init__(self, message: str, *, path: Path) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class StoreError(OnboardError):
+    """The product store does not hold what was asked for."""
 
 
 class IngestError(OnboardError):
