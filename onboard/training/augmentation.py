@@ -24,8 +24,7 @@ def vary_radiometry(chip: np.ndarray, bands: tuple[str, ...], rng: np.random.Gen
     elif rng.random() < 0.3:
         chip = chip + rng.uniform(0.2, 0.7) * (chip - cv2.GaussianBlur(chip, (0, 0), 1.0))
     if rng.random() < 0.5:
-        sigma = rng.uniform(3.0, 30.0)
-        chip = chip + rng.normal(0.0, sigma, chip.shape).astype(np.float32)
+        chip = chip + np.float32(rng.uniform(3.0, 30.0)) * rng.standard_normal(chip.shape, dtype=np.float32)
     return np.maximum(chip, 0.0)
 
 

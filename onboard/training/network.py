@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from onboard.training.torchvision_stand_in import install_torchvision_stand_in, keep_ultralytics_offline
+from onboard.torchvision_stand_in import install_torchvision_stand_in, keep_ultralytics_offline
 
 keep_ultralytics_offline()
 install_torchvision_stand_in()

@@ -1,0 +1,213 @@
+"""The detector port, the description of a model, and the loader that picks an engine.
+
+A model folder holds `model.json` and, per engine, the files it loads. The engines differ, the way from digital numbers
+to detections does not: `TileDetector` does it for all of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from onboard.detection import Detection
+from onboard.errors import DetectorInputError, EngineError, ModelFileError
+from onboard.network_input import network_input
+from onboard.rotated_boxes import corners_of
+from onboard.seam_merge import suppress_duplicates
+
+EngineName = Literal["openvino", "onnxruntime", "ultralytics"]
+
+_ENGINE_MODULES = {
+    "openvino": ("onboard.detector_openvino", "OpenVinoEngine"),
+    "onnxruntime": ("onboard.detector_onnxruntime", "OnnxRuntimeEngine"),
+    "ultralytics": ("onboard.detector_ultralytics", "UltralyticsEngine"),
+}
+
+
+class PlattCalibration(BaseModel):
+    """Confidence = 1 / (1 + exp(-(slope * logit(score) + intercept))) (Platt 1999, on the logit of the raw score)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    slope: float = Field(default=1.0, gt=0)
+    intercept: float = 0.0
+
+    def confidence_of(self, scores: np.ndarray) -> np.ndarray:
+        """(n,) raw scores 0..1 to (n,) calibrated probabilities."""
+        clipped = np.clip(np.asarray(scores, dtype=np.float64), 1e-6, 1 - 1e-6)
+        return 1.0 / (1.0 + np.exp(-(self.slope * np.log(clipped / (1 - clipped)) + self.intercept)))
+
+    def score_of(self, confidence: float) -> float:
+        """The raw score that calibrates to `confidence`."""
+        bounded = min(max(confidence, 1e-6), 1 - 1e-6)
+        return float(1.0 / (1.0 + np.exp(-(np.log(bounded / (1 - bounded)) - self.intercept) / self.slope)))
+
+
+class DetectorModel(BaseModel):
+    """`model.json`: what the model is, what it needs, and which files it consists of."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    version: str
+    classes: tuple[str, ...] = Field(min_length=1)
+    bands: tuple[str, ...] = Field(min_length=1)
+    """Required bands by Sentinel-2 name, in the order of the network's channels."""
+    dn_to_input: Literal["sqrt_reflectance"]
+    """How digital numbers reach the network; see `onboard.network_input`."""
+    training_gsd_m: float = Field(gt=0)
+    """Ground sampling distance of the training scenes, metres per pixel."""
+    input_px: int = Field(gt=0)
+    """Side of the square the exported network takes."""
+    threshold: float = Field(ge=0, le=1)
+    """Calibrated confidence from which a detection is reported."""
+    calibration: PlattCalibration
+    files: dict[EngineName, dict[str, str]]
+    """Per engine: file name to SHA-256 in hexadecimal. The first file is the one the engine opens."""
+    training_data: str
+    licence: str
+
+    @property
+    def label(self) -> str:
+        """`name@version`, as provenance records carry it."""
+        return f"{self.name}@{self.version}"
+
+
+class Detector(Protocol):
+    """Finds objects in one tile."""
+
+    @property
+    def model(self) -> DetectorModel:
+        """What is doing the looking."""
+        ...
+
+    def detect(self, pixels: np.ndarray, band_names: tuple[str, ...]) -> list[Detection]:
+        """(bands, height, width) uint8 or uint16 to detections in that array's pixel frame, most confident first.
+
+        Raises DetectorInputError if required bands are missing or the array is larger than the network's input.
+        """
+        ...
+
+
+class InferenceEngine(Protocol):
+    """Runs the network on one image."""
+
+    def candidates(self, image: np.ndarray, min_score: float) -> np.ndarray:
+        """(channels, size, size) float32 to (n, 6): centre x, centre y, width, height, angle in radians, raw score.
+
+        Only candidates of at least `min_score`; duplicates may remain.
+        """
+        ...
+
+
+class TileDetector:
+    """The way from digital numbers to detections around any engine."""
+
+    def __init__(self, model: DetectorModel, engine: InferenceEngine, *, threshold: float | None = None) -> None:
+        self._model = model
+        self._engine = engine
+        self._threshold = model.threshold if threshold is None else threshold
+        self._min_score = model.calibration.score_of(self._threshold)
+
+    @property
+    def model(self) -> DetectorModel:
+        return self._model
+
+    def detect(self, pixels: np.ndarray, band_names: tuple[str, ...]) -> list[Detection]:
+        image = network_input(pixels, band_names, self._model.bands)
+        height, width = image.shape[1:]
+        candidates = self._engine.candidates(self._fill_square(image), self._min_score)
+        inside = (candidates[:, 0] < width) & (candidates[:, 1] < height)
+        candidates = candidates[inside & (candidates[:, 5] >= self._min_score)]
+        # Stable: engines that agree to the last digit also agree on the order.
+        candidates = candidates[np.argsort(-candidates[:, 5], kind="stable")]
+        if not len(candidates):
+            return []
+        corners = corners_of(candidates[:, :5])
+        kept = suppress_duplicates(corners, np.zeros(len(corners), dtype=np.int64))
+        confidences = self._model.calibration.confidence_of(candidates[kept, 5])
+        return [_detection(box, confidence) for box, confidence in zip(corners[kept], confidences, strict=True)]
+
+    def _fill_square(self, image: np.ndarray) -> np.ndarray:
+        """Repeat the last row and column of an image smaller than the network's input."""
+        side = self._model.input_px
+        height, width = image.shape[1:]
+        if not 0 < height <= side or not 0 < width <= side:
+            raise DetectorInputError(
+                f"the network {self._model.label} takes tiles of up to {side} x {side} px, not {height} x {width}; "
+                "cut the scene into tiles first",
+                present=(f"{height} x {width} px",),
+                needed=(f"{side} x {side} px",),
+            )
+        return np.pad(image, ((0, 0), (0, side - height), (0, side - width)), mode="edge")
+
+
+def read_model(model_dir: Path) -> DetectorModel:
+    """Read and check `model.json` of a model folder; raises ModelFileError."""
+    path = model_dir / "model.json"
+    try:
+        return DetectorModel.model_validate_json(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelFileError(f"{path} cannot be read ({error}); name a folder with a model.json", path=path) from error
+    except ValidationError as error:
+        raise ModelFileError(f"{path} is not a model description: {error}", path=path) from error
+
+
+def verified_files(model_dir: Path, model: DetectorModel, engine: EngineName) -> list[Path]:
+    """The files of `engine`, each checked against its SHA-256; the first is the one to open. Raises ModelFileError."""
+    listed = model.files.get(engine)
+    if not listed:
+        raise EngineError(
+            f"the model {model.label} in {model_dir} has no files for the engine {engine}; "
+            f"choose one of {', '.join(sorted(model.files))} or export it with `python -m onboard.training export`",
+            engine=engine,
+        )
+    return [_verified(model_dir / name, expected) for name, expected in listed.items()]
+
+
+def load_detector(
+    model_dir: Path, engine: EngineName = "openvino", threads: int = 2, *, threshold: float | None = None
+) -> Detector:
+    """Open a model folder with one engine; `threshold` replaces the model's own.
+
+    Raises ModelFileError for a file that is absent or altered, EngineError for an engine that is unknown or absent.
+    """
+    if engine not in _ENGINE_MODULES:
+        raise EngineError(
+            f"unknown inference engine {engine!r}; choose one of {', '.join(_ENGINE_MODULES)}", engine=engine
+        )
+    model = read_model(model_dir)
+    path = verified_files(model_dir, model, engine)[0]
+    module_name, class_name = _ENGINE_MODULES[engine]
+    opened = getattr(importlib.import_module(module_name), class_name)(path, threads=threads)
+    return TileDetector(model, opened, threshold=threshold)
+
+
+def _verified(path: Path, expected: str) -> Path:
+    try:
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ModelFileError(
+            f"the model file {path} cannot be read ({error}); restore it from the release, its SHA-256 is {expected}",
+            path=path,
+            expected_sha256=expected,
+        ) from error
+    if found != expected:
+        raise ModelFileError(
+            f"the model file {path} is not the one model.json promises: SHA-256 {found}, expected {expected}. "
+            "Restore the file, or export the model again so that model.json is written anew",
+            path=path,
+            expected_sha256=expected,
+            found_sha256=found,
+        )
+    return path
+
+
+def _detection(corners: np.ndarray, confidence: float) -> Detection:
+    first, second, third, fourth = ((float(x), float(y)) for x, y in corners)
+    return Detection(class_id=0, confidence=float(confidence), corners_px=(first, second, third, fourth))
