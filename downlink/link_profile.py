@@ -1,0 +1,74 @@
+"""Who speaks where on the link: application process identifiers, virtual channels, entity numbers, sizes and timers."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from downlink.cfdp_destination_transaction import DestinationSettings
+from downlink.cfdp_source_transaction import SourceSettings
+
+
+class Apid(IntEnum):
+    """Application processes of the space packets, 133.0-B-2 4.1.3.3.4."""
+
+    EXPRESS = 0x101
+    """Down: one record, a summary or an alert batch."""
+    FILES_DOWN = 0x102
+    """Down: one CFDP PDU."""
+    EXPRESS_RECEIPT = 0x111
+    """Up: addresses of express records that the ground holds."""
+    FILES_UP = 0x112
+    """Up: one CFDP PDU."""
+
+
+class VirtualChannel(IntEnum):
+    """Virtual channels of the transfer frames; each counts its own frames."""
+
+    EXPRESS = 0
+    FILES = 1
+    COMMANDS = 2
+    """Up: receipts and PDUs."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkProfile:
+    """What both ends must have in common."""
+
+    spacecraft_id: int = 0x2A5
+    """10 bits."""
+    frame_bytes: int = 1115
+    """Length of a downlink transfer frame."""
+    uplink_frame_bytes: int = 256
+    """Length of an uplink transfer frame."""
+    onboard_entity: int = 1
+    """CFDP entity of the satellite."""
+    ground_entity: int = 2
+    """CFDP entity of the ground."""
+    bundle_bytes: int = 16_384
+    """Layers are sent in files of about this size; a larger layer is a file of its own."""
+    express_repeat_ms: int = 1000
+    """Wait for a receipt before an express record is sent again, link time."""
+    ack_timeout_ms: int = 2000
+    """Wait for the acknowledgement of an EndOfFile before repeating it."""
+    nak_timeout_ms: int = 1000
+    """Wait for missing segments before asking again."""
+
+    @property
+    def pdu_bytes(self) -> int:
+        """Longest CFDP PDU: with its packet header it fills the packet zone of a frame."""
+        return self.frame_bytes - 16
+
+    @property
+    def source_settings(self) -> SourceSettings:
+        return SourceSettings(
+            max_pdu_bytes=self.pdu_bytes,
+            ack_timeout_ms=self.ack_timeout_ms,
+            max_ack_timeout_ms=8 * self.ack_timeout_ms,
+        )
+
+    @property
+    def destination_settings(self) -> DestinationSettings:
+        return DestinationSettings(
+            max_pdu_bytes=self.uplink_frame_bytes - 16,
+            nak_timeout_ms=self.nak_timeout_ms,
+            finished_timeout_ms=self.ack_timeout_ms,
+        )

@@ -1,0 +1,134 @@
+"""The ground station: frames in, layers into the store, receipts and NAKs out (sans-I/O).
+
+`handle(event, now_ms) -> actions`. A layer is acknowledged only once it is durable: express records by receipt, files
+by CFDP's Finished, which is sent after the file's records have been stored. Records are taken from a file as its
+beginning grows, not when it ends, so that a pass that breaks off costs no layer that came down whole.
+"""
+
+from downlink.cfdp_destination import CfdpDestination
+from downlink.cfdp_events import DestinationEvent, FileCompleted, SegmentReceived, TransactionFailed, TransactionId
+from downlink.express import encode_receipts
+from downlink.frame_assembler import FrameAssembler
+from downlink.frame_reader import FrameReader, FrameVerdict
+from downlink.link_profile import Apid, LinkProfile, VirtualChannel
+from downlink.packet_sender import PacketSender
+from downlink.products import LayerAddress
+from downlink.record import Record, scan_records
+from ground.link_events import (
+    Action,
+    ContactEnded,
+    ContactStarted,
+    Event,
+    FrameHeard,
+    LayersArrived,
+    TransmitFrame,
+    TransmitterReady,
+    WakeAt,
+)
+from ground.store import LayerStore
+
+
+class GroundStation:
+    """The ground's end of the link to one satellite."""
+
+    def __init__(self, store: LayerStore, profile: LinkProfile) -> None:
+        self.store = store
+        self.profile = profile
+        self.verdicts: dict[FrameVerdict, int] = dict.fromkeys(FrameVerdict, 0)
+        """Frames heard, by what became of them."""
+        self.refused_packets = 0
+        self._destination = CfdpDestination(
+            profile.ground_entity, (profile.onboard_entity,), profile.destination_settings
+        )
+        self._reader = FrameReader(profile.spacecraft_id, frame_bytes=profile.frame_bytes)
+        self._packets = PacketSender()
+        self._uplink = FrameAssembler(
+            profile.spacecraft_id, VirtualChannel.COMMANDS, frame_bytes=profile.uplink_frame_bytes
+        )
+        self._receipts: dict[LayerAddress, None] = {}
+        self._taken_bytes: dict[TransactionId, int] = {}
+        self._in_contact = False
+
+    def handle(self, event: Event, now_ms: int) -> list[Action]:
+        """React to one event."""
+        match event:
+            case ContactStarted():
+                self._in_contact = True
+                self._destination.resume(now_ms)
+                return []
+            case ContactEnded():
+                self._in_contact = False
+                self._destination.suspend(now_ms)
+                return []
+            case FrameHeard():
+                return self._hear(event.frame, now_ms)
+            case TransmitterReady():
+                return self._next_frame(now_ms) if self._in_contact else [WakeAt(at_ms=None)]
+
+    def _hear(self, frame: bytes, now_ms: int) -> list[Action]:
+        reading = self._reader.feed(frame)
+        self.verdicts[reading.verdict] += 1
+        arrived: list[LayerAddress] = []
+        for packet in reading.packets:
+            if packet.apid == Apid.EXPRESS:
+                arrived.extend(self._take_express(packet.data))
+            elif packet.apid == Apid.FILES_DOWN:
+                for event in self._destination.receive(packet.data, now_ms):
+                    arrived.extend(self._take_file_event(event))
+            elif not packet.is_idle:
+                self.refused_packets += 1
+        return [LayersArrived(addresses=tuple(arrived))] if arrived else []
+
+    def _take_express(self, data: bytes) -> tuple[LayerAddress, ...]:
+        records = [record for record in scan_records(data).records if record.address.is_express]
+        if not records:
+            self.refused_packets += 1
+        fresh = self.store.add(records)
+        self._receipts.update(dict.fromkeys(record.address for record in records))
+        return fresh
+
+    def _take_file_event(self, event: DestinationEvent) -> tuple[LayerAddress, ...]:
+        match event:
+            case FileCompleted():
+                self._taken_bytes.pop(event.transaction, None)
+                return self.store.add(_layers(event.data))
+            case TransactionFailed():
+                self._taken_bytes.pop(event.transaction, None)
+                return self.store.add(record for _, data in event.segments for record in _layers(data))
+            case SegmentReceived():
+                return self._take_beginning(event.transaction)
+        return ()
+
+    def _take_beginning(self, transaction: TransactionId) -> tuple[LayerAddress, ...]:
+        """Records that are whole in the gapless beginning of a file still under way."""
+        if transaction not in self._destination.open_transactions:
+            return ()
+        prefix = self._destination.partial(transaction).prefix
+        taken = self._taken_bytes.get(transaction, 0)
+        scan = scan_records(prefix, taken)
+        self._taken_bytes[transaction] = taken + scan.consumed
+        return self.store.add(scan.records)
+
+    def _next_frame(self, now_ms: int) -> list[Action]:
+        while not self._uplink.full_frame_ready:
+            if self._receipts:
+                for payload in encode_receipts(tuple(self._receipts)):
+                    self._uplink.push(self._packets.packet(Apid.EXPRESS_RECEIPT, payload))
+                self._receipts.clear()
+                continue
+            pdu = self._destination.next_pdu(now_ms)
+            if pdu is None:
+                break
+            self._uplink.push(self._packets.packet(Apid.FILES_UP, pdu))
+        actions: list[Action] = []
+        arrived = [a for event in self._destination.take_events() for a in self._take_file_event(event)]
+        if arrived:
+            actions.append(LayersArrived(addresses=tuple(arrived)))
+        frame = self._uplink.next_frame(flush=True)
+        if frame is not None:
+            return [*actions, TransmitFrame(frame=frame)]
+        return [*actions, WakeAt(at_ms=self._destination.next_wakeup_ms(now_ms))]
+
+
+def _layers(data: bytes) -> tuple[Record, ...]:
+    return scan_records(data).records
