@@ -1,0 +1,152 @@
+"""What a CFDP destination remembers of transactions that are over, so that late PDUs are answered and no file comes twice."""
+
+from collections import OrderedDict, deque
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from downlink.cfdp_events import TransactionId
+from downlink.cfdp_header import ConditionCode, FileStatus, PduHeader
+from downlink.cfdp_pdu import Finished
+from downlink.link_timers import LinkTimers
+
+_MAX_BACKOFF_DOUBLINGS = 3
+
+
+@dataclass(slots=True, kw_only=True)
+class ClosedTransaction:
+    """One transaction that is over."""
+
+    header: PduHeader
+    """what all its PDUs share"""
+    condition: ConditionCode
+    """NO_ERROR, or why it failed"""
+    complete: bool
+    """whether the file arrived"""
+    awaiting_ack: bool
+    """whether its Finished PDU is unanswered"""
+    silent_timeouts: int = 0
+    """Finished PDUs in a row without an answer"""
+
+    @property
+    def transaction(self) -> TransactionId:
+        """Its name among all entities."""
+        return TransactionId(self.header.source_entity_id, self.header.transaction_seq)
+
+    def finished(self) -> Finished:
+        """Its Finished PDU."""
+        blameless = self.condition in (ConditionCode.NO_ERROR, ConditionCode.UNSUPPORTED_CHECKSUM_TYPE)
+        return Finished(
+            header=self.header,
+            condition=self.condition,
+            complete=self.complete,
+            file_status=FileStatus.RETAINED if self.complete else FileStatus.DISCARDED,
+            fault_entity_id=None if blameless else self.header.destination_entity_id,
+        )
+
+    def record(self) -> dict[str, Any]:
+        """The state, ready for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> "ClosedTransaction":
+        """The state that `record` was made of."""
+        restored = {"header": PduHeader(**record["header"]), "condition": ConditionCode(record["condition"])}
+        return cls(**record | restored)
+
+
+class ClosedTransactions:
+    """The last `capacity` transactions that are over, and the Finished PDUs that tell their sources so.
+
+    A Finished PDU is repeated until it is acknowledged, `finished_limit` times at most: after that its source, if it still cares,
+    repeats its EndOfFile, and that is answered with another Finished.
+    """
+
+    def __init__(self, *, capacity: int, finished_timeout_ms: int, finished_limit: int) -> None:
+        self._capacity = capacity
+        self._finished_timeout_ms = finished_timeout_ms
+        self._finished_limit = finished_limit
+        self._closed: OrderedDict[TransactionId, ClosedTransaction] = OrderedDict()
+        self._due: deque[TransactionId] = deque()
+        self.timers: LinkTimers[TransactionId] = LinkTimers()
+
+    def __contains__(self, transaction: TransactionId) -> bool:
+        return transaction in self._closed
+
+    def __bool__(self) -> bool:
+        return bool(self._due)
+
+    @property
+    def unanswered(self) -> tuple[TransactionId, ...]:
+        """Transactions whose Finished PDU is not acknowledged yet."""
+        return tuple(transaction for transaction, closed in self._closed.items() if closed.awaiting_ack)
+
+    def add(self, closed: ClosedTransaction, *, send_finished: bool) -> None:
+        """Remembers a transaction, and forgets the oldest one beyond the capacity."""
+        self._closed[closed.transaction] = closed
+        if send_finished:
+            self._send(closed)
+        while len(self._closed) > self._capacity:
+            forgotten, _ = self._closed.popitem(last=False)
+            self.timers.cancel(forgotten)
+
+    def end_of_file_repeated(self, header: PduHeader) -> None:
+        """The source does not know yet that the transaction is over."""
+        closed = self._closed[TransactionId(header.source_entity_id, header.transaction_seq)]
+        closed.header, closed.silent_timeouts = header, 0
+        if not header.unacknowledged:
+            self._send(closed)
+
+    def acknowledged(self, transaction: TransactionId) -> None:
+        """The source knows."""
+        self._closed[transaction].awaiting_ack = False
+        self.timers.cancel(transaction)
+
+    def resume(self, now_ms: int) -> None:
+        """Timers go on, and every Finished PDU has its full number of tries again."""
+        self.timers.resume(now_ms)
+        for closed in self._closed.values():
+            closed.silent_timeouts = 0
+
+    def next_finished(self, now_ms: int) -> Finished | None:
+        """The next Finished PDU to send, None when none is due."""
+        while (overdue := self.timers.pop_due(now_ms)) is not None:
+            self._time_out(self._closed[overdue])
+        while self._due:
+            closed = self._closed.get(self._due.popleft())
+            if closed is None or not (closed.awaiting_ack or closed.header.unacknowledged):
+                continue
+            if closed.awaiting_ack:
+                doublings = min(closed.silent_timeouts, _MAX_BACKOFF_DOUBLINGS)
+                self.timers.start(closed.transaction, now_ms, self._finished_timeout_ms << doublings)
+            return closed.finished()
+        return None
+
+    def record(self, now_ms: int) -> dict[str, Any]:
+        """The state, ready for JSON."""
+        return {
+            "closed": [closed.record() for closed in self._closed.values()],
+            "due": list(self._due),
+            "timers": [(*transaction, left) for transaction, left in self.timers.remaining_ms(now_ms)],
+        }
+
+    def take_record(self, record: dict[str, Any], now_ms: int) -> None:
+        """Takes over the state that `record` was made of."""
+        for entry in record["closed"]:
+            self.add(ClosedTransaction.from_record(entry), send_finished=False)
+        self._due.extend(TransactionId(*entry) for entry in record["due"])
+        for source_entity_id, transaction_seq, left_ms in record["timers"]:
+            transaction = TransactionId(source_entity_id, transaction_seq)
+            if transaction in self._closed:
+                self.timers.start(transaction, now_ms, left_ms)
+
+    def _time_out(self, closed: ClosedTransaction) -> None:
+        closed.silent_timeouts += 1
+        if closed.silent_timeouts < self._finished_limit:
+            self._send(closed)
+        else:
+            closed.awaiting_ack = False
+
+    def _send(self, closed: ClosedTransaction) -> None:
+        closed.awaiting_ack = not closed.header.unacknowledged
+        if closed.transaction not in self._due:
+            self._due.append(closed.transaction)

@@ -1,0 +1,171 @@
+"""One file transaction as its destination sees it, and how a destination behaves."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from downlink.cfdp_decoding import decode_pdu
+from downlink.cfdp_events import DestinationStatistics, TransactionId
+from downlink.cfdp_header import PduHeader
+from downlink.cfdp_pdu import EndOfFile, Metadata, Nak
+from downlink.segment_buffer import SegmentBuffer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DestinationSettings:
+    """How a destination behaves, and what it will hold."""
+
+    immediate_nak: bool = True
+    """ask for a gap when it is seen; otherwise only after the EndOfFile"""
+    reordering_delay_ms: int = 100
+    """wait before a gap counts as a loss"""
+    nak_timeout_ms: int = 10_000
+    """wait before asking again for what is still missing, longer than a round trip"""
+    max_pdu_bytes: int = 1024
+    """longest NAK sent"""
+    max_naks_per_round: int = 16
+    """NAK PDUs sent in a row for one transaction; the rest of a longer list waits for the next time-out"""
+    finished_timeout_ms: int = 10_000
+    """wait for the acknowledgement of a Finished PDU; doubles each time, up to 8 times itself"""
+    finished_limit: int = 16
+    """Finished PDUs sent in a row without an answer; after that only a repeated EndOfFile is answered"""
+    check_timeout_ms: int = 10_000
+    """class 1: wait for segments that come after the EndOfFile"""
+    check_limit: int = 3
+    """class 1: such waits before the transaction fails"""
+    inactivity_timeout_ms: int | None = 86_400_000
+    """link time without any PDU after which a transaction fails, within a factor of two; None: never"""
+    max_open_transactions: int = 1024
+    """transactions received at the same time"""
+    max_file_bytes: int = 256 << 20
+    """longest file accepted"""
+    max_held_bytes: int = 1 << 30
+    """memory for unfinished files"""
+    remembered_transactions: int = 4096
+    """finished transactions whose late PDUs are recognised"""
+
+
+@dataclass(slots=True, kw_only=True)
+class DestinationTransaction:
+    """State of a transaction that is not over."""
+
+    header: PduHeader
+    """what all its PDUs share"""
+    metadata: Metadata | None = None
+    """names and length, once the Metadata PDU has arrived"""
+    eof: EndOfFile | None = None
+    """length and checksum, once the EndOfFile has arrived"""
+    buffer: SegmentBuffer = field(default_factory=SegmentBuffer)
+    """what has arrived of the file"""
+    gap_until: int = 0
+    """gaps before this offset are about to be asked for"""
+    asked_until: int = 0
+    """gaps before this offset have been asked for at least once"""
+    retry_until: int = 0
+    """gaps before this offset are asked for again when the NAK timer ends"""
+    metadata_asked: bool = False
+    """whether the Metadata PDU has been asked for at least once"""
+    nak_position: int | None = None
+    """where the list of NAKs being sent goes on; None: none is being sent"""
+    nak_end: int = 0
+    """where that list ends"""
+    naks_left: int = 0
+    """how many PDUs that list may still take"""
+    metadata_wanted: bool = False
+    """whether that list has still to ask for the Metadata PDU"""
+    answer_prompt: bool = False
+    """whether to send a NAK even if nothing is missing"""
+    heard: bool = True
+    """whether a PDU arrived since the inactivity timer was started"""
+    checks: int = 0
+    """class 1: waits for late segments so far"""
+    statistics: DestinationStatistics = field(default_factory=DestinationStatistics)
+    """what it has cost"""
+
+    @property
+    def transaction(self) -> TransactionId:
+        """Its name among all entities."""
+        return TransactionId(self.header.source_entity_id, self.header.transaction_seq)
+
+    @property
+    def known_end(self) -> int:
+        """End of the file where it is known, else of the furthest byte that arrived."""
+        return self.buffer.end if self.eof is None else self.eof.file_size_bytes
+
+    @property
+    def size_limit_bytes(self) -> int | None:
+        """Length that no segment may pass, None while unknown."""
+        if self.eof is not None:
+            return self.eof.file_size_bytes
+        return self.metadata.file_size_bytes or None if self.metadata is not None else None
+
+    @property
+    def sizes_agree(self) -> bool:
+        """Whether Metadata, EndOfFile and segments can be of one file."""
+        limit = self.size_limit_bytes
+        announced = 0 if self.metadata is None else self.metadata.file_size_bytes
+        return limit is None or (self.buffer.end <= limit and announced in (0, limit))
+
+    @property
+    def complete(self) -> bool:
+        """Whether the names, the length and every byte have arrived."""
+        if self.metadata is None or self.eof is None:
+            return False
+        return self.buffer.ranges.prefix_end >= self.eof.file_size_bytes
+
+    @property
+    def lacks_something(self) -> bool:
+        """Whether there is anything to ask for."""
+        return self.metadata is None or not self.buffer.ranges.covers(0, self.known_end)
+
+    def begin_naks(self, start: int, end: int, max_naks: int) -> None:
+        """Starts a list of NAKs about start..end, or widens the one being sent; from 0 on it asks for the names again, too."""
+        if self.nak_position is not None:
+            start, end = min(start, self.nak_position), max(end, self.nak_end)
+        self.nak_position, self.nak_end, self.naks_left = start, end, max_naks
+        self.asked_until = max(self.asked_until, end)
+        self.metadata_wanted = start == 0 or not self.metadata_asked
+
+    def next_nak(self, max_pdu_bytes: int) -> Nak | None:
+        """The next NAK of the list, from what is missing now; None, and the list is over, when nothing is."""
+        if self.nak_position is None:
+            return None
+        start, ask_metadata = self.nak_position, self.metadata_wanted and self.metadata is None
+        room = Nak.max_requests(self.header, max_pdu_bytes) - ask_metadata
+        gaps = self.buffer.ranges.gaps(start, self.nak_end, limit=room)
+        if not gaps and not ask_metadata and not self.answer_prompt:
+            self.nak_position = None
+            return None
+        cut_short = len(gaps) == room
+        scope_end = (gaps[-1][1] if gaps else start) if cut_short else max(start, self.nak_end)
+        self.naks_left -= 1
+        self.metadata_asked |= ask_metadata
+        self.metadata_wanted = self.answer_prompt = False
+        self.nak_position = scope_end if cut_short and self.naks_left else None
+        self.statistics.naks += 1
+        requests = ((0, 0), *gaps) if ask_metadata else tuple(gaps)
+        return Nak(header=self.header, scope_start=start, scope_end=scope_end, requests=requests)
+
+    def record(self) -> dict[str, Any]:
+        """The state without the file bytes, ready for JSON."""
+        return {
+            "header": asdict(self.header),
+            "metadata": None if self.metadata is None else self.metadata.encode().hex(),
+            "eof": None if self.eof is None else self.eof.encode().hex(),
+            "ranges": self.buffer.ranges.ranges(),
+            "gap_until": self.gap_until,
+            "asked_until": self.asked_until,
+            "retry_until": self.retry_until,
+            "metadata_asked": self.metadata_asked,
+            "checks": self.checks,
+            "statistics": asdict(self.statistics),
+        }
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> "DestinationTransaction":
+        """The state that `record` was made of, with no file bytes yet."""
+        pdus = {name: record[name] and decode_pdu(bytes.fromhex(record[name])) for name in ("metadata", "eof")}
+        restored = {
+            "header": PduHeader(**record["header"]),
+            "statistics": DestinationStatistics(**record["statistics"]),
+        }
+        return cls(**{name: value for name, value in record.items() if name != "ranges"} | pdus | restored)

@@ -1,0 +1,403 @@
+"""The sending side of CFDP (727.0-B-5, class 2 and class 1): many file transactions towards one destination.
+
+The radio pulls: it asks `next_pdu` whenever there is room. What it gets, in this order:
+acknowledgements of Finished, EndOfFile PDUs due again, segments asked for again (highest priority first), then new files
+in the order they were put.
+
+A transaction:
+
+    put -> Metadata, FileData ... -> EndOfFile --Ack--> waiting for Finished --Finished--> over
+                                        |   ^                    |   ^
+                                        +---+ no Ack in time     +---+ nothing in time: EndOfFile again
+
+NAKs are served at any time. No number of time-outs ends a transaction unless `ack_limit` says so, and time stands still between
+`suspend` and `resume`.
+"""
+
+import heapq
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+
+from downlink.byte_ranges import ByteRanges
+from downlink.cfdp_checksum import file_checksum
+from downlink.cfdp_decoding import decode_pdu
+from downlink.cfdp_events import PduRefused, SourceEvent, SourceStatistics, TransactionFinished, TransactionId
+from downlink.cfdp_header import ConditionCode, Direction, FileStatus, PduHeader, TransactionStatus
+from downlink.cfdp_pdu import Ack, DirectiveCode, EndOfFile, Finished, Nak, Pdu, encode_file_data, max_segment_bytes
+from downlink.cfdp_snapshot import pack_snapshot, unpack_snapshot
+from downlink.cfdp_source_transaction import SourceSettings, SourceTransaction
+from downlink.errors import CfdpPduError, CfdpTransactionError
+from downlink.link_timers import LinkTimers
+
+_SNAPSHOT_KIND = b"CFSR"
+_MAX_WAITING_RESPONSES = 1024
+
+
+class CfdpSource:
+    """Sends files to one remote entity, many transactions at once."""
+
+    def __init__(self, local_entity_id: int, remote_entity_id: int, settings: SourceSettings | None = None) -> None:
+        self.local_entity_id = local_entity_id
+        self.remote_entity_id = remote_entity_id
+        self.settings = settings or SourceSettings()
+        self._transactions: dict[int, SourceTransaction] = {}
+        self._timers: LinkTimers[int] = LinkTimers()
+        # An acknowledgement pushed out here is asked for again by the destination.
+        self._responses: deque[bytes] = deque(maxlen=_MAX_WAITING_RESPONSES)
+        self._eofs_due: deque[int] = deque()
+        self._asked_again: list[tuple[int, int, int]] = []
+        self._unsent: deque[int] = deque()
+        self._puts = 0
+        self._events: list[SourceEvent] = []
+
+    # ---- what the user asks for
+
+    def put(
+        self,
+        *,
+        transaction_seq: int,
+        source_name: str,
+        destination_name: str,
+        file_bytes: bytes,
+        priority: int = 0,
+        acknowledged: bool = True,
+    ) -> TransactionId:
+        """Queues a file. `transaction_seq` must be new; a higher `priority` is served first when segments are asked for again.
+
+        Raises CfdpTransactionError when the number is in use, CfdpPduError when a field does not fit its PDU.
+        """
+        if transaction_seq in self._transactions:
+            raise CfdpTransactionError(f"transaction {transaction_seq} is still open; give every file a new number")
+        header = PduHeader(
+            source_entity_id=self.local_entity_id,
+            destination_entity_id=self.remote_entity_id,
+            transaction_seq=transaction_seq,
+            entity_id_bytes=self.settings.entity_id_bytes,
+            transaction_seq_bytes=self.settings.transaction_seq_bytes,
+            unacknowledged=not acknowledged,
+            with_crc=self.settings.with_crc,
+            large_file=len(file_bytes) > 0xFFFFFFFF,
+        )
+        max_segment_bytes(header, self.settings.max_pdu_bytes)
+        transaction = SourceTransaction(
+            header=header,
+            source_name=source_name,
+            destination_name=destination_name,
+            file_bytes=file_bytes,
+            checksum_type=self.settings.checksum_type,
+            eof_checksum=file_checksum(self.settings.checksum_type, file_bytes),
+            eof_size_bytes=len(file_bytes),
+            priority=priority,
+            put_order=self._puts,
+            closure_requested=self.settings.closure_requested and not acknowledged,
+        )
+        transaction.metadata().encode()
+        self._puts += 1
+        self._transactions[transaction_seq] = transaction
+        self._unsent.append(transaction_seq)
+        return transaction.transaction
+
+    def cancel(self, transaction_seq: int) -> None:
+        """Gives a transaction up. It is over when the destination has been told, and a TransactionFinished event says so."""
+        transaction = self._transactions.get(transaction_seq)
+        if transaction is None:
+            raise CfdpTransactionError(f"transaction {transaction_seq} is not open, so there is nothing to cancel")
+        self._cancel(transaction, ConditionCode.CANCEL_REQUEST_RECEIVED)
+
+    def suspend(self, now_ms: int) -> None:
+        """Loss of signal: nothing is sent and time stands still."""
+        self._timers.suspend(now_ms)
+
+    def resume(self, now_ms: int) -> None:
+        """Acquisition of signal: timers go on, and the counts towards `ack_limit` start again."""
+        self._timers.resume(now_ms)
+        for transaction in self._transactions.values():
+            transaction.silent_timeouts = 0
+
+    # ---- the link
+
+    def next_pdu(self, now_ms: int) -> bytes | None:
+        """The next PDU to send, None when nothing is due now."""
+        if self._timers.suspended:
+            return None
+        while (overdue := self._timers.pop_due(now_ms)) is not None:
+            self._time_out(self._transactions[overdue])
+        if self._responses:
+            return self._responses.popleft()
+        return self._next_eof_again(now_ms) or self._next_asked_again() or self._next_new(now_ms)
+
+    def next_wakeup_ms(self, now_ms: int) -> int | None:
+        """When to ask `next_pdu` again if it gave None: `now_ms` when something waits, None when only a PDU or a put can help."""
+        if self._timers.suspended:
+            return None
+        if self._responses or self._eofs_due or self._asked_again or self._unsent:
+            return now_ms
+        due = self._timers.next_due_ms()
+        return None if due is None else max(due, now_ms)
+
+    def receive(self, pdu: bytes, now_ms: int) -> list[SourceEvent]:
+        """Takes a PDU from the destination. Returns what there is to tell, whatever the bytes were."""
+        try:
+            self._take(decode_pdu(pdu), now_ms)
+        except CfdpPduError as error:
+            self._events.append(PduRefused(reason=str(error)))
+        return self.take_events()
+
+    def take_events(self) -> list[SourceEvent]:
+        """What there is to tell since the last call. `receive` returns the same; after `next_pdu` ask here."""
+        events, self._events = self._events, []
+        return events
+
+    # ---- what can be seen
+
+    @property
+    def open_transactions(self) -> tuple[TransactionId, ...]:
+        """Transactions that are not over, in the order they were put."""
+        return tuple(transaction.transaction for transaction in self._transactions.values())
+
+    @property
+    def unsent_bytes(self) -> int:
+        """File bytes that have never been sent."""
+        waiting = (self._transactions.get(seq) for seq in self._unsent)
+        return sum(len(each.file_bytes) - each.next_offset for each in waiting if each is not None)
+
+    @property
+    def asked_again_bytes(self) -> int:
+        """File bytes that the destination has asked for again and that have not left yet."""
+        return sum(transaction.requested.total_bytes for transaction in self._transactions.values())
+
+    def statistics(self, transaction_seq: int) -> SourceStatistics:
+        """What an open transaction has cost so far. Raises CfdpTransactionError when it is not open."""
+        if transaction_seq not in self._transactions:
+            raise CfdpTransactionError(
+                f"transaction {transaction_seq} is not open; its last event carries its statistics"
+            )
+        return replace(self._transactions[transaction_seq].statistics)
+
+    # ---- across a reboot
+
+    def snapshot(self, now_ms: int) -> bytes:
+        """The state without the file bytes. One taken before a reboot is good after it, even if PDUs were exchanged in between."""
+        record = {
+            "local_entity_id": self.local_entity_id,
+            "remote_entity_id": self.remote_entity_id,
+            "suspended": self._timers.suspended,
+            "puts": self._puts,
+            "timers": self._timers.remaining_ms(now_ms),
+            "eofs_due": list(self._eofs_due),
+            "unsent": list(self._unsent),
+            "transactions": [transaction.record() for transaction in self._transactions.values()],
+        }
+        return pack_snapshot(_SNAPSHOT_KIND, record)
+
+    @classmethod
+    def restore(
+        cls,
+        snapshot: bytes,
+        *,
+        now_ms: int,
+        file_bytes_of: Callable[[TransactionId, str], bytes | None],
+        settings: SourceSettings | None = None,
+    ) -> "CfdpSource":
+        """The source that `snapshot` was taken of. `file_bytes_of(transaction, source_name)` gives the files back.
+
+        A file that is gone or changed is given up with FILESTORE_REJECTION. Raises CfdpSnapshotError on a damaged snapshot.
+        """
+        record, _ = unpack_snapshot(_SNAPSHOT_KIND, snapshot)
+        source = cls(record["local_entity_id"], record["remote_entity_id"], settings)
+        source._puts = record["puts"]
+        source._eofs_due.extend(record["eofs_due"])
+        source._unsent.extend(record["unsent"])
+        for entry in record["transactions"]:
+            transaction = SourceTransaction.from_record(entry)
+            source._transactions[transaction.header.transaction_seq] = transaction
+            source._ask_again(transaction)
+        for key, remaining_ms in record["timers"]:
+            source._timers.start(key, now_ms, remaining_ms)
+        for transaction in list(source._transactions.values()):
+            source._give_file_back(transaction, file_bytes_of)
+        if record["suspended"]:
+            source.suspend(now_ms)
+        return source
+
+    def _give_file_back(
+        self, transaction: SourceTransaction, file_bytes_of: Callable[[TransactionId, str], bytes | None]
+    ) -> None:
+        if transaction.cancelled:
+            return
+        file_bytes = file_bytes_of(transaction.transaction, transaction.source_name)
+        same = (
+            file_bytes is not None
+            and len(file_bytes) == transaction.eof_size_bytes
+            and file_checksum(transaction.checksum_type, file_bytes) == transaction.eof_checksum
+        )
+        if file_bytes is not None and same:
+            transaction.file_bytes = file_bytes
+        else:
+            self._cancel(transaction, ConditionCode.FILESTORE_REJECTION)
+
+    # ---- PDUs that come in
+
+    def _take(self, pdu: Pdu, now_ms: int) -> None:
+        identity = TransactionId(pdu.header.source_entity_id, pdu.header.transaction_seq)
+        if pdu.direction is not Direction.TOWARDS_SENDER:
+            self._refuse(f"{type(pdu).__name__} PDU is for a destination", identity)
+            return
+        if (pdu.header.source_entity_id, pdu.header.destination_entity_id) != (
+            self.local_entity_id,
+            self.remote_entity_id,
+        ):
+            entities = f"{pdu.header.source_entity_id} to {pdu.header.destination_entity_id}"
+            self._refuse(f"PDU of entities {entities} is not of this source", identity)
+            return
+        transaction = self._transactions.get(pdu.header.transaction_seq)
+        if isinstance(pdu, Finished) and not pdu.header.unacknowledged:
+            status = TransactionStatus.UNDEFINED if transaction is None else TransactionStatus.ACTIVE
+            self._acknowledge(pdu, status)
+        if transaction is None:
+            return
+        transaction.silent_timeouts = 0
+        if isinstance(pdu, Finished):
+            self._finish(transaction, pdu.condition, pdu.complete and not pdu.condition, pdu.file_status)
+        elif isinstance(pdu, Nak):
+            self._take_nak(transaction, pdu)
+        if transaction.eof_sent and self._timers.running(pdu.header.transaction_seq):
+            self._timers.start(pdu.header.transaction_seq, now_ms, self.settings.ack_timeout_ms)
+
+    def _take_nak(self, transaction: SourceTransaction, nak: Nak) -> None:
+        transaction.statistics.naks_received += 1
+        if transaction.cancelled or transaction.header.unacknowledged:
+            return
+        for start, end in nak.requests:
+            if start == end == 0:
+                transaction.metadata_requested = transaction.metadata_sent
+            # What has never been sent is not lost: it comes as new data.
+            transaction.requested.add(start, min(end, transaction.next_offset))
+        self._ask_again(transaction)
+
+    def _acknowledge(self, finished: Finished, status: TransactionStatus) -> None:
+        acknowledgement = Ack(
+            header=finished.header, acknowledged=DirectiveCode.FINISHED, condition=finished.condition, status=status
+        )
+        self._responses.append(acknowledgement.encode())
+
+    def _refuse(self, reason: str, transaction: TransactionId) -> None:
+        self._events.append(PduRefused(reason=reason, transaction=transaction))
+
+    # ---- PDUs that go out
+
+    def _next_eof_again(self, now_ms: int) -> bytes | None:
+        while self._eofs_due:
+            transaction = self._transactions.get(self._eofs_due.popleft())
+            if transaction is not None:
+                return self._send_eof(transaction, now_ms)
+        return None
+
+    def _next_asked_again(self) -> bytes | None:
+        while self._asked_again:
+            transaction = self._transactions.get(self._asked_again[0][2])
+            if transaction is not None and transaction.metadata_requested:
+                transaction.metadata_requested = False
+                return transaction.count(transaction.metadata().encode())
+            if transaction is not None and transaction.requested:
+                start, end = transaction.requested.take_first(self._segment_bytes(transaction))
+                transaction.statistics.retransmitted_bytes += end - start
+                return transaction.count(encode_file_data(transaction.header, start, transaction.file_bytes[start:end]))
+            heapq.heappop(self._asked_again)
+        return None
+
+    def _next_new(self, now_ms: int) -> bytes | None:
+        while self._unsent:
+            transaction = self._transactions.get(self._unsent[0])
+            if transaction is None or transaction.cancelled:
+                self._unsent.popleft()
+                continue
+            if not transaction.metadata_sent:
+                transaction.metadata_sent = True
+                return transaction.count(transaction.metadata().encode())
+            start = transaction.next_offset
+            if start == len(transaction.file_bytes):
+                self._unsent.popleft()
+                return self._send_eof(transaction, now_ms)
+            segment = transaction.file_bytes[start : start + self._segment_bytes(transaction)]
+            transaction.next_offset += len(segment)
+            transaction.statistics.new_bytes += len(segment)
+            return transaction.count(encode_file_data(transaction.header, start, segment))
+        return None
+
+    def _send_eof(self, transaction: SourceTransaction, now_ms: int) -> bytes:
+        transaction.eof_sent = True
+        transaction.statistics.eofs += 1
+        pdu = EndOfFile(
+            header=transaction.header,
+            condition=transaction.condition,
+            checksum=transaction.eof_checksum,
+            file_size_bytes=transaction.eof_size_bytes,
+            fault_entity_id=self.local_entity_id if transaction.cancelled else None,
+        )
+        encoded = transaction.count(pdu.encode())
+        if transaction.header.unacknowledged and (transaction.cancelled or not transaction.closure_requested):
+            delivered = False if transaction.cancelled else None
+            self._finish(transaction, transaction.condition, delivered, FileStatus.UNREPORTED)
+        else:
+            wait_ms = self.settings.eof_wait_ms(transaction.silent_timeouts, transaction.header.unacknowledged)
+            self._timers.start(transaction.header.transaction_seq, now_ms, wait_ms)
+        return encoded
+
+    def _segment_bytes(self, transaction: SourceTransaction) -> int:
+        return max_segment_bytes(transaction.header, self.settings.max_pdu_bytes)
+
+    def _ask_again(self, transaction: SourceTransaction) -> None:
+        if transaction.requested or transaction.metadata_requested:
+            entry = (-transaction.priority, transaction.put_order, transaction.header.transaction_seq)
+            if entry not in self._asked_again:
+                heapq.heappush(self._asked_again, entry)
+
+    # ---- how transactions end
+
+    def _time_out(self, transaction: SourceTransaction) -> None:
+        if transaction.header.unacknowledged:
+            self._finish(transaction, ConditionCode.CHECK_LIMIT_REACHED, None, FileStatus.UNREPORTED)
+            return
+        transaction.silent_timeouts += 1
+        limit = self.settings.ack_limit
+        if limit is None or transaction.silent_timeouts < limit:
+            self._eofs_due.append(transaction.header.transaction_seq)
+        elif transaction.cancelled:
+            self._finish(transaction, transaction.condition, False, FileStatus.UNREPORTED)
+        else:
+            self._cancel(transaction, ConditionCode.POSITIVE_ACK_LIMIT_REACHED)
+
+    def _cancel(self, transaction: SourceTransaction, condition: ConditionCode) -> None:
+        if transaction.cancelled:
+            return
+        transaction.condition = condition
+        transaction.silent_timeouts = 0
+        if not transaction.metadata_sent:
+            self._finish(transaction, condition, False, FileStatus.UNREPORTED)
+            return
+        transaction.eof_size_bytes = transaction.next_offset
+        transaction.eof_checksum = file_checksum(
+            transaction.checksum_type, transaction.file_bytes[: transaction.next_offset]
+        )
+        transaction.file_bytes = b""
+        transaction.requested = ByteRanges()
+        transaction.metadata_requested = False
+        self._timers.cancel(transaction.header.transaction_seq)
+        self._eofs_due.append(transaction.header.transaction_seq)
+
+    def _finish(
+        self, transaction: SourceTransaction, condition: ConditionCode, delivered: bool | None, file_status: FileStatus
+    ) -> None:
+        del self._transactions[transaction.header.transaction_seq]
+        self._timers.cancel(transaction.header.transaction_seq)
+        self._events.append(
+            TransactionFinished(
+                transaction=transaction.transaction,
+                delivered=delivered,
+                condition=condition,
+                file_status=file_status,
+                statistics=transaction.statistics,
+            )
+        )

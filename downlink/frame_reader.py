@@ -1,0 +1,161 @@
+"""Transfer frames in, packets out: the receiving side of a physical channel. What was heard is data, never an exception."""
+
+from collections import OrderedDict
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from downlink.errors import TransferFrameError
+from downlink.packet_extraction import PacketExtraction
+from downlink.space_packet import SpacePacket
+from downlink.transfer_frame import (
+    DEFAULT_FRAME_BYTES,
+    FRAME_COUNT_MODULUS,
+    IDLE_VC_ID,
+    ONLY_IDLE_DATA,
+    TransferFrame,
+    check_frame_bytes,
+    decode_transfer_frame,
+    frame_is_intact,
+)
+
+# A frame this far behind the one due is late; one further behind means that the counter was restarted.
+LATE_WINDOW_FRAMES = 256
+# Twice the window, because late frames take places too.
+REMEMBERED_FRAMES = 2 * LATE_WINDOW_FRAMES
+
+
+class FrameVerdict(StrEnum):
+    """What a reader made of one frame."""
+
+    IN_ORDER = "in_order"
+    """the frame that was due"""
+    AFTER_GAP = "after_gap"
+    """a later frame than was due: `frames_lost` were not seen before it"""
+    LATE = "late"
+    """a frame counted lost before; packets that lie wholly inside it are read"""
+    DUPLICATE = "duplicate"
+    """a frame already read; nothing is read from it"""
+    RESTARTED = "restarted"
+    """the sender's counter jumped back: it has rebooted without its count"""
+    IDLE = "idle"
+    """an idle frame"""
+    CORRUPT = "corrupt"
+    """the wrong length, or the error control field disagrees"""
+    FOREIGN = "foreign"
+    """intact, but of another format, spacecraft or virtual channel"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrameReading:
+    """The outcome of one received frame."""
+
+    verdict: FrameVerdict
+    """what the frame was"""
+    packets: tuple[SpacePacket, ...] = ()
+    """packets that the frame completed, in order"""
+    vc_id: int | None = None
+    """virtual channel, where the frame could be read"""
+    frame_count: int | None = None
+    """its count, where the frame could be read"""
+    frames_lost: int = 0
+    """frames missing between the last one of this channel and this one; late ones may still come"""
+    discarded_bytes: int = 0
+    """packet bytes given up because of this frame"""
+
+
+@dataclass(slots=True)
+class _VirtualChannel:
+    extraction: PacketExtraction = field(default_factory=PacketExtraction)
+    next_count: int | None = None
+    # Count of each recent frame with its check value, oldest first: tells a duplicate from a new frame after a restart.
+    recent: OrderedDict[int, bytes] = field(default_factory=OrderedDict)
+
+
+class FrameReader:
+    """Reads the frames of one spacecraft, every virtual channel with its own count and packet stream.
+
+    Memory is bounded: per virtual channel one unfinished packet and the counts of the last 512 frames.
+    """
+
+    def __init__(
+        self,
+        spacecraft_id: int,
+        *,
+        frame_bytes: int = DEFAULT_FRAME_BYTES,
+        vc_ids: Collection[int] | None = None,
+    ) -> None:
+        check_frame_bytes(frame_bytes)
+        self.spacecraft_id = spacecraft_id
+        self.frame_bytes = frame_bytes
+        self.vc_ids = None if vc_ids is None else frozenset(vc_ids)
+        self._channels: dict[int, _VirtualChannel] = {}
+
+    def feed(self, frame: bytes) -> FrameReading:
+        """Reads one frame as the radio delivered it, damaged or not."""
+        if len(frame) != self.frame_bytes or not frame_is_intact(frame):
+            return FrameReading(verdict=FrameVerdict.CORRUPT)
+        try:
+            decoded = decode_transfer_frame(frame)
+        except TransferFrameError:
+            return FrameReading(verdict=FrameVerdict.FOREIGN)
+        if decoded.spacecraft_id != self.spacecraft_id:
+            return FrameReading(verdict=FrameVerdict.FOREIGN)
+        if decoded.vc_id == IDLE_VC_ID:
+            return FrameReading(verdict=FrameVerdict.IDLE, vc_id=IDLE_VC_ID, frame_count=decoded.frame_count)
+        if self.vc_ids is not None and decoded.vc_id not in self.vc_ids:
+            return FrameReading(verdict=FrameVerdict.FOREIGN, vc_id=decoded.vc_id, frame_count=decoded.frame_count)
+        return self._read(self._channels.setdefault(decoded.vc_id, _VirtualChannel()), decoded, frame[-2:])
+
+    def _read(self, channel: _VirtualChannel, frame: TransferFrame, check_value: bytes) -> FrameReading:
+        verdict, frames_lost = _judge(channel, frame.frame_count, check_value)
+        if verdict is FrameVerdict.DUPLICATE:
+            return FrameReading(verdict=verdict, vc_id=frame.vc_id, frame_count=frame.frame_count)
+        if verdict is FrameVerdict.RESTARTED:
+            channel.recent.clear()
+        discarded = 0
+        if verdict in (FrameVerdict.AFTER_GAP, FrameVerdict.RESTARTED):
+            discarded = channel.extraction.lose_step()
+        _remember(channel, frame.frame_count, check_value)
+        if verdict is FrameVerdict.LATE:
+            extracted = channel.extraction.take_alone(frame.packet_zone, frame.first_header_pointer)
+        else:
+            channel.next_count = (frame.frame_count + 1) % FRAME_COUNT_MODULUS
+            if frame.first_header_pointer == ONLY_IDLE_DATA:
+                discarded += channel.extraction.lose_step()
+                return FrameReading(
+                    verdict=FrameVerdict.IDLE,
+                    vc_id=frame.vc_id,
+                    frame_count=frame.frame_count,
+                    frames_lost=frames_lost,
+                    discarded_bytes=discarded,
+                )
+            extracted = channel.extraction.take(frame.packet_zone, frame.first_header_pointer)
+        return FrameReading(
+            verdict=verdict,
+            packets=extracted.packets,
+            vc_id=frame.vc_id,
+            frame_count=frame.frame_count,
+            frames_lost=frames_lost,
+            discarded_bytes=discarded + extracted.discarded_bytes,
+        )
+
+
+def _judge(channel: _VirtualChannel, frame_count: int, check_value: bytes) -> tuple[FrameVerdict, int]:
+    """The verdict on a frame of this count, and how many frames are missing before it."""
+    if channel.next_count is None or frame_count == channel.next_count:
+        return FrameVerdict.IN_ORDER, 0
+    if frame_count in channel.recent:
+        same = channel.recent[frame_count] == check_value
+        return (FrameVerdict.DUPLICATE if same else FrameVerdict.RESTARTED), 0
+    ahead = (frame_count - channel.next_count) % FRAME_COUNT_MODULUS
+    if ahead < FRAME_COUNT_MODULUS // 2:
+        return FrameVerdict.AFTER_GAP, ahead
+    behind = FRAME_COUNT_MODULUS - ahead
+    return (FrameVerdict.LATE if behind <= LATE_WINDOW_FRAMES else FrameVerdict.RESTARTED), 0
+
+
+def _remember(channel: _VirtualChannel, frame_count: int, check_value: bytes) -> None:
+    channel.recent[frame_count] = check_value
+    if len(channel.recent) > REMEMBERED_FRAMES:
+        channel.recent.popitem(last=False)
