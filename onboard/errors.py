@@ -7,6 +7,8 @@ OnboardError
     +-- EngineError          an inference engine is unknown, or not installed
 +-- PolicyError              a policy file is absent, not TOML, or asks for what does not exist
 +-- StoreError               the product store was asked for something it does not hold
++-- EnergyError              energy asked for in impossible amounts, or time running backwards
+    +-- MeterError              an energy meter that does not work on this machine
 +-- IngestError
     +-- SceneFileError          a scene file is absent, not a raster, or damaged all over
     +-- SceneFormatError        its pixels are of a kind this pipeline does not take
@@ -67,6 +69,14 @@ class PolicyError(OnboardError):
 
 class StoreError(OnboardError):
     """The product store does not hold what was asked for."""
+
+
+class EnergyError(OnboardError):
+    """Energy is asked for in impossible amounts."""
+
+
+class MeterError(EnergyError):
+    """An energy meter does not work on this machine."""
 
 
 class IngestError(OnboardError):

@@ -1,0 +1,58 @@
+"""What a step costs, where it is not measured or not yet run. docs/energy.md says how the figures were found."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from onboard.errors import EnergyError
+
+
+class EnergyStep(StrEnum):
+    """What energy is spent on."""
+
+    INGEST = "ingest"
+    SCREEN = "screen"
+    DETECT = "detect"
+    ENCODE = "encode"
+    TRANSMIT = "transmit"
+    IDLE = "idle"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnergyPrices:
+    """Price list: joules per million scene pixels (all bands together), and per million bytes on the link."""
+
+    ingest_j_per_mpix: float
+    """Reading and decoding."""
+    screen_j_per_mpix: float
+    """Screening."""
+    detect_j_per_mpix: float
+    """The detector; the halo's pixels are inside the price."""
+    encode_j_per_mpix: float
+    """Progressive image coding."""
+    transmit_j_per_mb: float
+    """The radio."""
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            if not getattr(self, name) >= 0:
+                raise EnergyError(f"price {name} is {getattr(self, name)}; give 0 or more")
+
+    def step_j(self, step: EnergyStep, megapixels: float) -> float:
+        """Joules for a step over so many million scene pixels; only for steps that are paid by the pixel."""
+        match step:
+            case EnergyStep.INGEST:
+                return self.ingest_j_per_mpix * megapixels
+            case EnergyStep.SCREEN:
+                return self.screen_j_per_mpix * megapixels
+            case EnergyStep.DETECT:
+                return self.detect_j_per_mpix * megapixels
+            case EnergyStep.ENCODE:
+                return self.encode_j_per_mpix * megapixels
+            case EnergyStep.TRANSMIT | EnergyStep.IDLE:
+                raise EnergyError(
+                    f"step {step.value!r} is not paid by the pixel; use transmit_j for bytes, watts times time for idle"
+                )
+
+    def transmit_j(self, size_bytes: int) -> float:
+        """Joules for so many bytes on the link."""
+        return self.transmit_j_per_mb * size_bytes / 1e6
