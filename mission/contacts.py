@@ -1,0 +1,167 @@
+"""The contacts of a mission: from the orbit or from the scenario's list, with the link's faults for each direction.
+
+One transmitter serves one station at a time: where two stations see the satellite at once, the one that saw it first keeps it
+until its loss of signal and the other takes over then.
+
+A `capacity_raw_fraction` cuts every contact to the same share of its natural duration, from AOS on. A contact that carries
+twice as much before carries twice as much after; contacts are never lengthened.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from downlink.contact import Contact
+from mission.channel import ChannelSettings, GilbertElliott
+from mission.errors import ChannelError, ScenarioError, ScenarioProblem
+from mission.orbit import one_way_delay_ms
+from mission.scenario import Scenario
+from mission.scenario_contacts import ContactSection
+from mission.visibility import VisibilityWindow, visibility_windows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedContact:
+    """A contact and what its link does."""
+
+    contact: Contact
+    """Window, station, rates."""
+    downlink: ChannelSettings
+    """From the satellite to the ground."""
+    uplink: ChannelSettings | None
+    """From the ground to the satellite; None where the station only listens."""
+
+
+def plan_contacts(scenario: Scenario, *, raw_bytes: int) -> tuple[PlannedContact, ...]:
+    """All contacts in order of AOS. `raw_bytes` is the size of all captured pixels, which `capacity_raw_fraction` refers to.
+
+    Raises ScenarioError where no contact is left.
+    """
+    settings = scenario.contacts
+    natural = contacts_from_orbit(scenario) if settings.source == "orbit" else contacts_from_list(scenario)
+    used = natural[: settings.max_contacts]
+    if settings.capacity_raw_fraction is not None:
+        used = cut_to_capacity(used, capacity_bytes=int(settings.capacity_raw_fraction * raw_bytes))
+    if not used:
+        remedy = (
+            f"no contact of this mission can carry anything ({len(natural)} windows in {settings.horizon_h} h, "
+            f"{raw_bytes} raw bytes); lengthen contacts.horizon_h, lower masks or min_duration_s, or raise capacity_raw_fraction"
+        )
+        problem = ScenarioProblem(key="contacts", value=settings.source, remedy=remedy)
+        raise ScenarioError(scenario.mission.name, [problem])
+    return tuple(
+        replace(planned, contact=replace(planned.contact, contact_id=number)) for number, planned in enumerate(used)
+    )
+
+
+def contacts_from_orbit(scenario: Scenario) -> tuple[PlannedContact, ...]:
+    """The windows over the scenario's stations, one station at a time, at natural length."""
+    satellite = scenario.orbit.satellite(scenario.start_ms)
+    stations = [section.station() for section in scenario.orbit.stations]
+    windows = visibility_windows(satellite, stations, start_ms=scenario.start_ms, end_ms=scenario.horizon_ms)
+    served = one_at_a_time(windows, min_duration_ms=round(scenario.contacts.min_duration_s * 1000))
+    loss = loss_model(scenario)
+    planned = []
+    for number, window in enumerate(served):
+        light_ms = one_way_delay_ms(satellite, window.station, window.aos_ms)
+        contact = Contact(
+            contact_id=number,
+            station=window.station.name,
+            aos_ms=window.aos_ms,
+            los_ms=window.los_ms,
+            downlink_bps=scenario.contacts.downlink_bps,
+            uplink_bps=scenario.contacts.uplink_bps,
+            one_way_delay_ms=light_ms + scenario.contacts.ground_delay_ms,
+            frame_loss=loss.mean_loss,
+        )
+        planned.append(with_channels(contact, loss, scenario))
+    return tuple(planned)
+
+
+def contacts_from_list(scenario: Scenario) -> tuple[PlannedContact, ...]:
+    """The `[[contact]]` entries in order of AOS."""
+    planned = []
+    for number, entry in enumerate(sorted(scenario.contact, key=lambda entry: entry.aos_s)):
+        loss = loss_model(scenario, entry)
+        aos_ms = scenario.start_ms + round(entry.aos_s * 1000)
+        contact = Contact(
+            contact_id=number,
+            station=entry.station,
+            aos_ms=aos_ms,
+            los_ms=aos_ms + max(1, round(entry.duration_s * 1000)),
+            downlink_bps=entry.downlink_bps,
+            uplink_bps=entry.uplink_bps,
+            one_way_delay_ms=entry.delay_ms,
+            frame_loss=loss.mean_loss,
+        )
+        planned.append(with_channels(contact, loss, scenario))
+    return tuple(planned)
+
+
+def loss_model(scenario: Scenario, entry: ContactSection | None = None) -> GilbertElliott:
+    """Downlink losses of a contact: its own mean and bursts where it has them, the channel's elsewhere."""
+    channel = scenario.channel
+    own_loss = entry.frame_loss if entry else None
+    own_burst = entry.burst if entry else None
+    burst = own_burst or channel.burst
+    mean = own_loss if own_loss is not None or own_burst else channel.frame_loss
+    if burst is None:
+        return GilbertElliott.independent(mean or 0.0)
+    try:
+        return burst.model(mean)
+    except ChannelError as error:
+        key = "contact" if entry else "channel"
+        problem = ScenarioProblem(key=f"{key}.frame_loss", value=mean, remedy=str(error))
+        raise ScenarioError(scenario.mission.name, [problem]) from error
+
+
+def with_channels(contact: Contact, loss: GilbertElliott, scenario: Scenario) -> PlannedContact:
+    """The contact with both directions of its link."""
+    channel = scenario.channel
+    downlink = ChannelSettings(
+        rate_bps=contact.downlink_bps,
+        delay_ms=contact.one_way_delay_ms,
+        loss=loss,
+        bit_error_rate=channel.bit_error_rate,
+        duplicate=channel.duplicate,
+        reorder=channel.reorder,
+        reorder_window_ms=channel.reorder_window_ms,
+    )
+    if contact.uplink_bps == 0:
+        return PlannedContact(contact=contact, downlink=downlink, uplink=None)
+    uplink_loss = GilbertElliott.independent(channel.uplink_loss)
+    uplink = replace(downlink, rate_bps=contact.uplink_bps, loss=uplink_loss)
+    return PlannedContact(contact=contact, downlink=downlink, uplink=uplink)
+
+
+def one_at_a_time(windows: Sequence[VisibilityWindow], *, min_duration_ms: int) -> tuple[VisibilityWindow, ...]:
+    """Windows in order of AOS made disjoint: each begins when the one before has ended; what is then too short is left out."""
+    served: list[VisibilityWindow] = []
+    for window in windows:
+        aos_ms = max(window.aos_ms, served[-1].los_ms if served else window.aos_ms)
+        if window.los_ms - aos_ms >= max(1, min_duration_ms):
+            served.append(replace(window, aos_ms=aos_ms))
+    return tuple(served)
+
+
+def cut_to_capacity(planned: Sequence[PlannedContact], *, capacity_bytes: int) -> tuple[PlannedContact, ...]:
+    """The contacts, each cut to the same share of its duration so that together they carry at most `capacity_bytes`."""
+    rated_bits_ms = sum(one.contact.downlink_bps * one.contact.duration_ms for one in planned)
+    wanted_bits_ms = capacity_bytes * 8000
+    if rated_bits_ms <= wanted_bits_ms:
+        return tuple(planned)
+    cut = []
+    for one in planned:
+        duration_ms = one.contact.duration_ms * wanted_bits_ms // rated_bits_ms
+        if duration_ms >= 1:
+            cut.append(replace(one, contact=replace(one.contact, los_ms=one.contact.aos_ms + duration_ms)))
+    return tuple(cut)
+
+
+def capture_times_ms(scenario: Scenario, planned: Sequence[PlannedContact], *, count: int) -> tuple[int, ...]:
+    """When each of `count` scenes is captured, Unix ms: evenly, beginning some time before the first contact."""
+    lead_s = scenario.sensor.capture_before_first_contact_s
+    first_ms = scenario.start_ms
+    if lead_s is not None and planned:
+        first_ms = max(first_ms, planned[0].contact.aos_ms - round(lead_s * 1000))
+    interval_ms = round(scenario.sensor.capture_interval_s * 1000)
+    return tuple(first_ms + number * interval_ms for number in range(count))

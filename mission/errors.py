@@ -1,0 +1,59 @@
+"""What can go wrong while the world is being set up or run.
+
+MissionError
+├── ScenarioError     a scenario file that cannot be read, or says something impossible
+├── OrbitError        an orbit, a station or a span of time that cannot be computed
+├── ChannelError      a link fault model with impossible numbers
+└── ReportError       a picture or a page of the report that cannot be made
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class MissionError(Exception):
+    """Root of every error raised in `mission`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScenarioProblem:
+    """One thing that is wrong in a scenario file."""
+
+    key: str
+    """Dotted path of the key, list positions in brackets: `contact[1].downlink_bps`; empty for the whole file."""
+    value: object
+    """What the file says there; None where nothing is said."""
+    remedy: str
+    """What is expected instead."""
+    allowed: tuple[str, ...] = ()
+    """The keys that may stand in this place, where the key itself is unknown."""
+    suggestion: str | None = None
+    """The allowed key nearest to the unknown one."""
+
+    def __str__(self) -> str:
+        said = f"{self.key} = {self.value!r}: " if self.key else ""
+        hint = f" Did you mean {self.suggestion!r}?" if self.suggestion else ""
+        keys = f" Allowed here: {', '.join(self.allowed)}." if self.allowed else ""
+        return f"{said}{self.remedy}{hint}{keys}"
+
+
+class ScenarioError(MissionError):
+    """A scenario cannot be used; every problem found is listed."""
+
+    def __init__(self, source: str, problems: Sequence[ScenarioProblem]) -> None:
+        self.source = source
+        self.problems = tuple(problems)
+        lines = "".join(f"\n  {problem}" for problem in self.problems)
+        super().__init__(f"scenario {source} cannot be used:{lines}")
+
+
+class OrbitError(MissionError):
+    """An orbit, a station or a span of time cannot be computed."""
+
+
+class ChannelError(MissionError):
+    """A channel was described with impossible numbers."""
+
+
+class ReportError(MissionError):
+    """A picture or a page of the report cannot be made."""

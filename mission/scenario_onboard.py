@@ -1,0 +1,102 @@
+"""Scenario sections of the satellite: sensor, policy, detector, power, store."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from mission.scenario_section import NonNegativeFloat, PositiveFloat, PositiveInt, Probability, Section
+
+
+class SensorSection(Section):
+    """`[sensor]`: what the camera takes, and when."""
+
+    band_names: Annotated[tuple[str, ...], Field(strict=False, max_length=13)] | None = None
+    """Names of the bands in file order, where the file does not say them (for example B02, B03, B04, B08)."""
+    peak_dn: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Digital number that counts as full scale in every PSNR. Absent: 255 for uint8, 10000 for uint16."""
+    allow_no_crs: bool = False
+    """Take scenes without a coordinate reference system; their detections then have pixel coordinates only."""
+    capture_interval_s: PositiveFloat = 15.0
+    """Time from one capture to the next, seconds."""
+    capture_before_first_contact_s: NonNegativeFloat | None = 600.0
+    """The first scene is captured this long before the first contact, seconds. Absent or too long: at the mission's start."""
+
+
+class PolicySection(Section):
+    """`[policy]`: what the mission values."""
+
+    file: Annotated[Path, Field(strict=False)] | None = None
+    """A policy file; a relative path counts from the scenario file's folder. Absent: the policy that ships."""
+
+
+class DetectorSection(Section):
+    """`[detector]`: the network that looks at each tile."""
+
+    model: str | None = None
+    """Name of a shipped model or path of a model folder. Absent: the model that ships."""
+    engine: Literal["openvino", "onnxruntime", "ultralytics"] = "openvino"
+    """What runs the network."""
+    threads: PositiveInt | None = None
+    """Threads of the engine. Absent: one for each core the process may use."""
+
+
+class PricesSection(Section):
+    """`[power.prices]`: what each step costs where nothing is measured; docs/energy.md says how the defaults were found."""
+
+    ingest_j_per_mpix: NonNegativeFloat = 0.08
+    """Reading and decoding, joules per million scene pixels (all bands)."""
+    screen_j_per_mpix: NonNegativeFloat = 0.3
+    """Screening, joules per million scene pixels."""
+    detect_j_per_mpix: NonNegativeFloat = 0.6
+    """The detector, joules per million scene pixels; halos are inside the price."""
+    encode_j_per_mpix: NonNegativeFloat = 8.0
+    """Progressive image coding up to lossless, joules per million scene pixels (four bands)."""
+    transmit_j_per_mb: NonNegativeFloat = 0.4
+    """The radio, joules per million bytes on the link, for planning; what is spent is `radio_w` times time on air."""
+
+
+class PowerSection(Section):
+    """`[power]`: battery, panels and loads."""
+
+    battery_capacity_wh: PositiveFloat = 20.0
+    """Usable battery capacity, watt-hours."""
+    initial_charge_fraction: Probability = 0.8
+    """Charge at the mission's start, share of the capacity."""
+    reserve_fraction: Probability = 0.3
+    """Share of the capacity that image processing never touches; it keeps the bus alive through eclipse."""
+    panel_w: NonNegativeFloat = 22.0
+    """What the panels give in sunlight, watts."""
+    idle_w: NonNegativeFloat = 6.0
+    """What the bus draws all the time, watts, computer at rest included."""
+    meter: Literal["auto", "model", "cpu", "powercap"] = "auto"
+    """How steps are charged: `powercap` reads the kernel's counters, `cpu` takes CPU seconds times `core_w`, `model` takes
+    `[power.prices]` (repeatable to the joule), `auto` takes the first of powercap and cpu that works here."""
+    core_w: PositiveFloat = 4.0
+    """Power of one busy processor core, watts."""
+    radio_w: NonNegativeFloat = 12.0
+    """What the transmitter draws while a contact lasts, watts."""
+    prices: PricesSection = PricesSection()
+    """The price list."""
+
+    @property
+    def capacity_j(self) -> float:
+        """Battery capacity in joules."""
+        return self.battery_capacity_wh * 3600
+
+    @property
+    def initial_charge_j(self) -> float:
+        """Charge at the start in joules."""
+        return self.capacity_j * self.initial_charge_fraction
+
+    @property
+    def reserve_j(self) -> float:
+        """The untouched reserve in joules."""
+        return self.capacity_j * self.reserve_fraction
+
+
+class StoreSection(Section):
+    """`[store]`: the memory on board that keeps products until they are on the ground."""
+
+    capacity_bytes: PositiveInt = 2_000_000_000
+    """Bytes of layers kept at most; beyond it the least valuable are evicted."""
