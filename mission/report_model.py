@@ -172,7 +172,12 @@ class LedgerAccount(ReportPart):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def balanced(self) -> bool:
-        """captured = delivered + queued + evicted + discarded."""
+        """Whether the account adds up."""
+        return self.adds_up
+
+    @property
+    def adds_up(self) -> bool:
+        """captured = delivered + queued + evicted + discarded, in this account alone."""
         return self.captured == self.delivered + self.queued + self.evicted + self.discarded
 
     @model_validator(mode="wrap")
@@ -198,10 +203,10 @@ class LedgerFigures(LedgerAccount):
     @computed_field  # type: ignore[prop-decorator]
     @property
     def balanced(self) -> bool:
-        """Every account balances: tiles, raw bytes and layer bytes."""
-        accounts = [account for account in (self.raw_bytes, self.layer_bytes) if account is not None]
-        tiles = self.captured == self.delivered + self.queued + self.evicted + self.discarded
-        return tiles and all(account.balanced for account in accounts)
+        """Every account adds up: tiles, raw bytes and layer bytes."""
+        return self.adds_up and all(
+            account.adds_up for account in (self.raw_bytes, self.layer_bytes) if account is not None
+        )
 
 
 class ContactFigures(ReportPart):

@@ -14,6 +14,16 @@ from mission.report_model import Report
 Corners = tuple[tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float]]
 """Four (x, y) corners of an oriented box in scene pixels, in order round the box."""
 
+RUNG_NAMES = {
+    Rung.SUMMARY: "scene summary",
+    Rung.ALERT: "alerts",
+    Rung.CHIP: "chips",
+    Rung.PREVIEW: "preview",
+    Rung.REFINEMENT: "refinement",
+    Rung.LOSSLESS: "lossless",
+}
+"""What a reader calls the rungs of the ladder."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneView:
@@ -25,11 +35,7 @@ class SceneView:
     original_path: Path
     """The file that was ingested."""
     rebuilt_path: Path | None
-    """The ground's GeoTIFF on the same grid, its mask telling which pixels came; None where nothing came."""
-    quality_path: Path | None = None
-    """Raster on the same grid with the per-pixel quality; may be the rebuilt file itself."""
-    quality_band: int = 1
-    """1-based band of `quality_path` that holds the quality in dB (inf or >= 99: lossless; mask or NaN: nothing came)."""
+    """The ground's scene.tif on the same grid: mask, and a band named "quality". None where nothing came."""
     rgb_bands: tuple[int, int, int] | None = None
     """1-based bands shown as red, green, blue; None: chosen by band name (B04 B03 B02), else the first three."""
     tile_px: int
