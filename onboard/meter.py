@@ -98,8 +98,11 @@ class PowercapZone:
     """The counter's largest value."""
 
     def read_uj(self) -> int:
-        """The counter now."""
-        return int(self.energy_file.read_text())
+        """The counter now. Raises MeterError where it cannot be read."""
+        try:
+            return int(self.energy_file.read_text())
+        except (OSError, ValueError) as error:
+            raise unreadable(self.energy_file.parent, error) from error
 
     def spent_uj(self, before_uj: int, after_uj: int) -> int:
         """Microjoules between two readings at most one wrap apart."""
@@ -135,16 +138,19 @@ def powercap_zones(folder: Path) -> tuple[PowercapZone, ...]:
             found = PowercapZone(
                 energy_file=zone / "energy_uj", range_uj=int((zone / "max_energy_range_uj").read_text())
             )
-            found.read_uj()
         except (OSError, ValueError) as error:
-            raise MeterError(
-                f"energy counter {zone} cannot be read ({error}); give this user read permission on energy_uj, "
-                'or set power.meter = "cpu"'
-            ) from error
+            raise unreadable(zone, error) from error
+        found.read_uj()  # fails here, at the start, rather than in the first step
         zones.append(found)
     if not zones:
         raise MeterError(f'no energy counter in {folder}; set power.meter = "cpu" or "model" on this machine')
     return tuple(zones)
+
+
+def unreadable(zone: Path, error: Exception) -> MeterError:
+    """What to say of a counter that exists and cannot be read (since Linux 5.10 only root may by default)."""
+    remedy = 'give this user read permission on energy_uj, or set power.meter = "cpu"'
+    return MeterError(f"energy counter {zone} cannot be read ({error}); {remedy}")
 
 
 def choose_meter(

@@ -29,7 +29,7 @@ class Sunlight:
         at_ms = start_ms
         first = max(0, bisect_right(self.intervals, (start_ms, start_ms)) - 1)
         for rise_ms, set_ms in self.intervals[first:]:
-            if rise_ms >= end_ms:
+            if rise_ms >= end_ms or at_ms >= end_ms:
                 break
             if set_ms <= at_ms:
                 continue
