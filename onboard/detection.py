@@ -43,6 +43,4 @@ class Detection:
     def shifted(self, dx: float, dy: float) -> Detection:
         """The same detection in a frame whose origin lies (dx, dy) pixels to the left and above."""
         first, second, third, fourth = ((x + dx, y + dy) for x, y in self.corners_px)
-        return Detection(
-            class_id=self.class_id, confidence=self.confidence, corners_px=(first, second, third, fourth)
-        )
+        return Detection(class_id=self.class_id, confidence=self.confidence, corners_px=(first, second, third, fourth))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,10 +18,10 @@ class UltralyticsEngine:
     def __init__(self, path: Path, *, threads: int) -> None:
         keep_ultralytics_offline()
         try:
-            import torch
-
+            # By name: what these two export differs between their versions.
+            torch: Any = importlib.import_module("torch")
             install_torchvision_stand_in()
-            import ultralytics
+            ultralytics: Any = importlib.import_module("ultralytics")
         except ImportError as error:
             raise EngineError(
                 f"the engine ultralytics is not installed ({error}); install the extra `tianshu[train]`, "

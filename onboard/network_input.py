@@ -67,7 +67,7 @@ def select_bands(pixels: np.ndarray, band_names: Sequence[str], wanted: Sequence
 def compress_dn(dn: np.ndarray) -> np.ndarray:
     """Square root of reflectance, clipped to 0..1, float32, same shape. Not-a-number counts as 0."""
     reflectance = np.nan_to_num(dn.astype(np.float32) / SENTINEL2_DN_PER_REFLECTANCE, nan=0.0)
-    return np.sqrt(np.clip(reflectance, 0.0, 1.0))
+    return np.asarray(np.sqrt(np.clip(reflectance, 0.0, 1.0)))
 
 
 def network_input(pixels: np.ndarray, band_names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:

@@ -20,7 +20,7 @@ def corners_of(boxes: np.ndarray) -> np.ndarray:
 
 def areas_of(corners: np.ndarray) -> np.ndarray:
     """(n, 4, 2) to (n,) areas by the shoelace formula."""
-    return np.abs(_signed_areas(corners))
+    return np.asarray(np.abs(_signed_areas(corners)))
 
 
 def intersection_areas(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -69,7 +69,7 @@ def points_inside(points: np.ndarray, corners: np.ndarray) -> np.ndarray:
 def _signed_areas(corners: np.ndarray) -> np.ndarray:
     corners = np.asarray(corners, dtype=np.float64)
     local = corners - corners[:, :1]
-    return _cross(local, np.roll(local, -1, axis=1)).sum(axis=1) / 2
+    return np.asarray(_cross(local, np.roll(local, -1, axis=1)).sum(axis=1) / 2)
 
 
 def _counter_clockwise(corners: np.ndarray) -> np.ndarray:
@@ -78,14 +78,14 @@ def _counter_clockwise(corners: np.ndarray) -> np.ndarray:
 
 
 def _cross(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    return first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0]
+    return np.asarray(first[..., 0] * second[..., 1] - first[..., 1] * second[..., 0])
 
 
 def _inside(points: np.ndarray, corners: np.ndarray, slack: float = 1e-9) -> np.ndarray:
     """(n, p, 2) points in (n, 4, 2) counter-clockwise boxes: (n, p) bool, borders included."""
     edges = np.roll(corners, -1, axis=1) - corners
     to_points = points[:, :, None] - corners[:, None]
-    return (_cross(edges[:, None], to_points) >= -slack).all(axis=2)
+    return np.asarray((_cross(edges[:, None], to_points) >= -slack).all(axis=2))
 
 
 def _edge_crossings(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -17,7 +17,7 @@ from onboard.rotated_boxes import overlaps, points_inside
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MergeRule:
-    """When two boxes of one class are the same object. Every criterion is symmetric, so a second merge changes nothing."""
+    """When two boxes of one class are the same object; symmetric throughout, so a second merge changes nothing."""
 
     iou: float = 0.3
     """Rotated intersection over union from which two boxes are one."""
@@ -58,9 +58,7 @@ def suppress_duplicates(corners: np.ndarray, classes: np.ndarray, rule: MergeRul
     return kept
 
 
-def away_from_edges(
-    detections: Sequence[Detection], *, size_px: tuple[int, int], margin_px: int
-) -> list[Detection]:
+def away_from_edges(detections: Sequence[Detection], *, size_px: tuple[int, int], margin_px: int) -> list[Detection]:
     """Detections of one tile of `size_px` (height, width) whose centre is at least `margin_px` from the tile's edge.
 
     What lies nearer may be cut; with a halo of twice the margin the neighbouring tile sees it whole.

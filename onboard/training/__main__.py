@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onboard.errors import OnboardError
+
+if TYPE_CHECKING:
+    from onboard.training.labelled_scene import LabelledScene
+    from onboard.training.plan import TrainingPlan
 
 DEFAULT_DATA = Path("../shared/data/s2_ships")
 DEFAULT_WORK = Path("runs/detector")
@@ -18,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         options.run(options)
-    except (FileNotFoundError, ValueError) as error:
+    except (FileNotFoundError, ValueError, OnboardError) as error:
         print(f"onboard.training {options.step}: {error}", file=sys.stderr)
         return 2
     return 0
@@ -32,12 +39,29 @@ def _parser() -> argparse.ArgumentParser:
     _add_plan(train, steps_default=1800)
     crossval = _step(steps, "crossval", _crossval, "train five networks, each on eight ports, and judge the other two")
     crossval.add_argument("--folds", type=int, nargs="+", default=list(range(5)), help="which folds (default: all)")
-    _add_plan(crossval, steps_default=1000)
+    _add_plan(crossval, steps_default=650)
+    prepare = _step(steps, "prepare", _prepare, "write sample chips and a contact sheet of what training draws")
+    prepare.add_argument("--chips", type=int, default=24, help="how many")
+    _add_plan(prepare, steps_default=0)
+    _step(steps, "calibrate", _calibrate, "fit confidence and threshold on the held-out verdicts")
+    export = _step(steps, "export", _export, "write the model folder and time its engines")
+    export.add_argument("--checkpoint", type=Path, default=DEFAULT_WORK / "ship_s2.pt", help="network to export")
+    export.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="folder to write")
+    export.add_argument("--version", default="1.0.0", help="version in model.json")
+    export.add_argument("--threads", type=int, default=2, help="threads of each engine while it is timed")
+    evaluate = _step(steps, "evaluate", _evaluate, "print the scores of the folds, or of a model folder")
+    evaluate.add_argument("--model", type=Path, help="judge this model folder in place of the folds")
+    evaluate.add_argument("--engine", default="openvino", choices=["openvino", "onnxruntime", "ultralytics"])
+    evaluate.add_argument("--scene", type=Path, nargs=2, action="append", default=[], metavar=("TIF", "GEOJSON"),
+                          help="judge the model on this scene in place of --data (may be repeated)")  # fmt: skip
+    evaluate.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
 
-def _step(steps, name: str, run, description: str) -> argparse.ArgumentParser:  # type: ignore[no-untyped-def]
-    step = steps.add_parser(name, help=description, description=description)
+def _step(
+    steps: Any, name: str, run: Callable[[argparse.Namespace], None], description: str
+) -> argparse.ArgumentParser:
+    step: argparse.ArgumentParser = steps.add_parser(name, help=description, description=description)
     step.add_argument("--data", type=Path, default=DEFAULT_DATA, help="folder with images/ and labels_obb/")
     step.add_argument("--work", type=Path, default=DEFAULT_WORK, help="where folds and verdicts are kept")
     step.set_defaults(run=run)
@@ -51,9 +75,9 @@ def _add_plan(step: argparse.ArgumentParser, *, steps_default: int) -> None:
                       help="add a generated scene and its truth to the training (may be repeated)")  # fmt: skip
 
 
-def _read(options: argparse.Namespace):  # type: ignore[no-untyped-def]
+def _read(options: argparse.Namespace) -> tuple[list[LabelledScene], list[LabelledScene], TrainingPlan]:
     from onboard.training.labelled_scene import read_generated_scene, read_labelled_scenes
-    from onboard.training.train import BANDS, TrainingPlan
+    from onboard.training.plan import BANDS, TrainingPlan
 
     plan = replace(TrainingPlan(), steps=options.steps, seed=options.seed)
     generated = [read_generated_scene(image, truth, BANDS) for image, truth in options.generated]
@@ -76,6 +100,64 @@ def _crossval(options: argparse.Namespace) -> None:
 
     scenes, generated, plan = _read(options)
     cross_validate(scenes, generated, plan, options.work, folds=options.folds, report=_say)
+
+
+def _prepare(options: argparse.Namespace) -> None:
+    from onboard.training.chip_sampler import ChipSampler
+    from onboard.training.plan import BANDS
+    from onboard.training.prepare import write_chips
+
+    scenes, generated, plan = _read(options)
+    sampler = ChipSampler([*scenes, *generated], bands=BANDS, chip_px=plan.chip_px, seed=plan.seed)
+    write_chips(sampler, options.chips, options.work)
+    _say(f"wrote {options.work / 'chips.npz'} and {options.work / 'chips.png'}")
+
+
+def _calibrate(options: argparse.Namespace) -> None:
+    from onboard.training.calibrate import operating_point
+    from onboard.training.crossval import read_held_out
+    from onboard.training.evaluate import calibration_lines
+
+    held_out = read_held_out(options.work)
+    point = operating_point(held_out)
+    print("\n".join(calibration_lines(held_out)))
+    _say(f"Platt slope {point.calibration.slope:.4f} intercept {point.calibration.intercept:.4f}")
+    _say(f"threshold {point.threshold:.4f}")
+
+
+def _export(options: argparse.Namespace) -> None:
+    from onboard.training.calibrate import operating_point
+    from onboard.training.crossval import read_held_out
+    from onboard.training.export import INPUT_PX, compare_engines, export
+    from onboard.training.labelled_scene import read_labelled_scenes
+    from onboard.training.plan import BANDS
+
+    point = operating_point(read_held_out(options.work))
+    scenes = read_labelled_scenes(options.data, BANDS)
+    names = ", ".join(scene.name for scene in scenes)
+    export(options.checkpoint, options.model, point, version=options.version,
+           training_data=f"sen2ships (MIT; contains modified Copernicus Sentinel data 2022-2023): {names}")  # fmt: skip
+    busiest = max(scenes, key=lambda scene: len(scene.ships_px))
+    tile = busiest.pixels[:INPUT_PX, :INPUT_PX].transpose(2, 0, 1).copy()
+    compare_engines(options.model, tile, threads=options.threads, report=_say)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    from onboard.training.evaluate import held_out_table, model_table, table_json, table_lines
+
+    if options.model is None:
+        from onboard.training.crossval import read_held_out
+
+        table = held_out_table(read_held_out(options.work))
+    else:
+        from onboard.detector import load_detector
+        from onboard.training.labelled_scene import read_generated_scene, read_labelled_scenes
+
+        detector = load_detector(options.model, options.engine)
+        bands = detector.model.bands
+        scenes = [read_generated_scene(image, truth, bands) for image, truth in options.scene]
+        table = model_table(detector, scenes or read_labelled_scenes(options.data, bands))
+    print(table_json(table) if options.json else "\n".join(table_lines(table)))
 
 
 def _say(line: str) -> None:

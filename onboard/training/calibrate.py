@@ -88,7 +88,7 @@ def leave_fold_out(ports: Sequence[HeldOutPort]) -> tuple[list[HeldOutPort], dic
 
 
 def compare_calibrations(ports: Sequence[HeldOutPort]) -> dict[str, float]:
-    """Expected calibration error over all held-out detections: raw, Platt and isotonic, each fold left out of its fit."""
+    """Expected calibration error over all held-out detections: raw, Platt and isotonic; no fold in its own fit."""
     errors: dict[str, list[JudgedDetection]] = {"raw": [], "platt": [], "isotonic": []}
     for fold in sorted({port.fold for port in ports}):
         rest = [item for port in ports if port.fold != fold for item in port.judged]
@@ -108,4 +108,4 @@ def _calibrated(judged: Sequence[JudgedDetection], calibrate: Calibrate) -> list
 
 def _logits(scores: np.ndarray) -> np.ndarray:
     clipped = np.clip(scores, 1e-6, 1 - 1e-6)
-    return np.log(clipped / (1 - clipped))
+    return np.asarray(np.log(clipped / (1 - clipped)))

@@ -100,7 +100,7 @@ class ChipSampler:
         rng = self._rng
         if rng.random() < 0.5:
             centre = np.round(centre)
-            angle, zoom = rng.integers(4) * np.pi / 2, 1.0
+            angle, zoom = float(rng.integers(4)) * np.pi / 2, 1.0
         else:
             angle, zoom = rng.uniform(0, 2 * np.pi), float(np.exp(rng.uniform(np.log(0.75), np.log(1.35))))
         flip = np.diag([1.0, -1.0 if rng.random() < 0.5 else 1.0])
@@ -111,7 +111,7 @@ class ChipSampler:
     def _visible(self, corners: np.ndarray) -> np.ndarray:
         points = np.concatenate([corners, corners.mean(axis=1, keepdims=True)], axis=1)
         inside = ((points >= 0) & (points < self._chip_px)).all(axis=2)
-        return inside.mean(axis=1) >= _MIN_VISIBLE
+        return np.asarray(inside.mean(axis=1) >= _MIN_VISIBLE)
 
     def _paste(self, pixels: np.ndarray, corners: np.ndarray) -> np.ndarray:
         """Paste up to three ships on calm water of `pixels` (in place); returns all corners."""
@@ -120,7 +120,7 @@ class ChipSampler:
             cutout = self._cutouts[rng.integers(len(self._cutouts))]
             height, width = cutout.mask.shape
             row, col = (int(rng.integers(0, self._chip_px - side)) for side in (height, width))
-            moved = cutout.corners_px + (col, row)
+            moved = cutout.corners_px + np.array([col, row])
             if len(corners) and np.linalg.norm(corners.mean(axis=1) - moved.mean(axis=0), axis=1).min() < 40:
                 continue
             contrast = cutout.contrast * np.float32(rng.uniform(0.6, 1.2))

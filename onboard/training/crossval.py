@@ -15,8 +15,8 @@ import numpy as np
 from onboard.detector import DetectorModel, PlattCalibration, TileDetector
 from onboard.training.labelled_scene import LabelledScene
 from onboard.training.matching import JudgedDetection, match
+from onboard.training.plan import BANDS, TrainingPlan
 from onboard.training.scene_detection import detect_scene
-from onboard.training.train import BANDS, TrainingPlan
 
 FOLDS = (
     ("athens", "valencia"),
@@ -99,8 +99,13 @@ def judge_port(checkpoint: Path, scene: LabelledScene, fold: int) -> HeldOutPort
 def write_held_out(ports: Sequence[HeldOutPort], path: Path) -> None:
     """Keep held-out verdicts as JSON: per port the fold, the ships, and [score, hit] pairs."""
     rows = [
-        {"port": p.port, "fold": p.fold, "ships": p.ships, "judged": [[round(j.score, 5), int(j.hit)] for j in p.judged]}
-        for p in ports
+        {
+            "port": port.port,
+            "fold": port.fold,
+            "ships": port.ships,
+            "judged": [[round(item.score, 5), int(item.hit)] for item in port.judged],
+        }
+        for port in ports
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(rows), encoding="utf-8")

@@ -12,7 +12,7 @@ from onboard.detector import Detector
 from onboard.training.calibrate import compare_calibrations, leave_fold_out
 from onboard.training.crossval import HeldOutPort
 from onboard.training.labelled_scene import LabelledScene
-from onboard.training.matching import JudgedDetection, Score, calibration_error, match, score_at
+from onboard.training.matching import JudgedDetection, Score, match, score_at
 from onboard.training.scene_detection import detect_scene
 
 Table = dict[str, Score]
@@ -56,22 +56,13 @@ def calibration_lines(ports: Sequence[HeldOutPort]) -> list[str]:
     ]
 
 
-def reliability_rows(judged: Sequence[JudgedDetection], bins: int = 5) -> list[tuple[float, float, int]]:
-    """(mean confidence, share of hits, detections) of equal bins of confidence; empty bins are left out."""
-    rows = []
-    for low in np.arange(bins) / bins:
-        here = [item for item in judged if low <= item.score < low + 1 / bins or (item.score == 1.0 and low + 1 / bins >= 1)]
-        if here:
-            rows.append((float(np.mean([i.score for i in here])), float(np.mean([i.hit for i in here])), len(here)))
-    return rows
-
-
 def table_lines(table: Table) -> list[str]:
     """The table as aligned text."""
     width = max(len(name) for name in table)
     lines = [f"{'':{width}s}  ships  found   hits  precision  recall     F1    ECE"]
     lines += [
-        f"{name:{width}s}  {s.ships:5d}  {s.found:5d}  {s.hits:5d}  {s.precision:9.3f}  {s.recall:6.3f}  {s.f1:5.3f}  {s.ece:5.3f}"
+        f"{name:{width}s}  {s.ships:5d}  {s.found:5d}  {s.hits:5d}  "
+        f"{s.precision:9.3f}  {s.recall:6.3f}  {s.f1:5.3f}  {s.ece:5.3f}"
         for name, s in table.items()
     ]
     return lines
@@ -80,6 +71,3 @@ def table_lines(table: Table) -> list[str]:
 def table_json(table: Table) -> str:
     """The table as JSON, one object per row."""
     return json.dumps({name: asdict(score) for name, score in table.items()}, indent=1)
-
-
-__all__ = ["calibration_error", "calibration_lines", "held_out_table", "model_table", "table_json", "table_lines"]

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ import numpy as np
 from onboard.detector import DetectorModel, EngineName, load_detector
 from onboard.training.calibrate import OperatingPoint
 from onboard.training.network import load_network, torch
-from onboard.training.train import BANDS
+from onboard.training.plan import BANDS
 
 INPUT_PX = 640
 
@@ -35,7 +36,9 @@ class EngineRow:
     """Largest difference in confidence to the reference engine over its detections; 1 where one is missing."""
 
 
-def export(checkpoint: Path, model_dir: Path, point: OperatingPoint, *, version: str, training_data: str) -> DetectorModel:
+def export(
+    checkpoint: Path, model_dir: Path, point: OperatingPoint, *, version: str, training_data: str
+) -> DetectorModel:
     """Write checkpoint, ONNX, IR and model.json to `model_dir`; returns the description."""
     import openvino
 
@@ -77,7 +80,13 @@ def write_onnx(checkpoint: Path, path: Path) -> None:
     with torch.no_grad():
         network(example)
         torch.onnx.export(
-            network, (example,), str(path), opset_version=17, dynamo=False, input_names=["image"], output_names=["boxes"]
+            network,
+            (example,),
+            str(path),
+            opset_version=17,
+            dynamo=False,
+            input_names=["image"],
+            output_names=["boxes"],
         )
 
 
@@ -92,7 +101,7 @@ def compare_engines(
         detector = load_detector(model_dir, engine, threads)
         found = {item.center_px: item.confidence for item in detector.detect(tile, BANDS)}
         reference = reference or found
-        times = [_timed(lambda d=detector: d.detect(tile, BANDS)) for _ in range(rounds)]
+        times = [_timed(partial(detector.detect, tile, BANDS)) for _ in range(rounds)]
         size = sum((model_dir / name).stat().st_size for name in detector.model.files[engine])
         row = EngineRow(
             engine=engine,

@@ -6,6 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -71,10 +72,11 @@ def _read_pixels(path: Path) -> tuple[np.ndarray, tuple[str, ...], tuple[rasteri
         return source.read(), names, (source.transform, source.crs)
 
 
-def _corners_px(feature: dict, georeference: tuple[rasterio.Affine, object]) -> np.ndarray:
+def _corners_px(feature: dict[str, Any], georeference: tuple[rasterio.Affine, object]) -> np.ndarray:
     if "corners_px" in feature["properties"]:
         return np.array(feature["properties"]["corners_px"], dtype=np.float64)
     affine, crs = georeference
     ring = feature["geometry"]["coordinates"][0][:4]
     xs, ys = transform_coordinates("EPSG:4326", crs, [p[0] for p in ring], [p[1] for p in ring])
-    return np.array([~affine * (x, y) for x, y in zip(xs, ys, strict=True)])
+    a, b, c, d, e, f = tuple(~affine)[:6]
+    return np.array([(a * x + b * y + c, d * x + e * y + f) for x, y in zip(xs, ys, strict=True)])

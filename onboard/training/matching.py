@@ -116,4 +116,4 @@ def _affinity(corners: np.ndarray, ships: np.ndarray) -> np.ndarray:
 
 
 def _side(corners: np.ndarray, index: int) -> np.ndarray:
-    return np.linalg.norm(corners[:, index + 1] - corners[:, index], axis=1)
+    return np.asarray(np.linalg.norm(corners[:, index + 1] - corners[:, index], axis=1))

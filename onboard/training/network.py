@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import importlib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,14 @@ from onboard.torchvision_stand_in import install_torchvision_stand_in, keep_ultr
 keep_ultralytics_offline()
 install_torchvision_stand_in()
 
-import torch  # noqa: E402
-import ultralytics  # noqa: E402
-from ultralytics.nn.tasks import OBBModel  # noqa: E402
-from ultralytics.utils import DEFAULT_CFG_DICT, IterableSimpleNamespace  # noqa: E402
+# By name, because the two lines above must come first and because neither has types worth checking.
+torch: Any = importlib.import_module("torch")
+ultralytics: Any = importlib.import_module("ultralytics")
+tasks: Any = importlib.import_module("ultralytics.nn.tasks")
+settings: Any = importlib.import_module("ultralytics.utils")
+
+Network = Any
+"""An ultralytics `OBBModel`."""
 
 
 def fine_stride_layout() -> dict[str, Any]:
@@ -61,15 +66,15 @@ def fine_stride_layout() -> dict[str, Any]:
     }
 
 
-def build_network(layout: dict[str, Any] | str) -> OBBModel:
+def build_network(layout: dict[str, Any] | str) -> Network:
     """A network with fresh weights (from torch's own seed), in channels-last order, ready for training."""
-    network = OBBModel(layout, ch=3, nc=1, verbose=False)
-    network.args = IterableSimpleNamespace(**{**DEFAULT_CFG_DICT, "task": "obb"})
+    network = tasks.OBBModel(layout, ch=3, nc=1, verbose=False)
+    network.args = settings.IterableSimpleNamespace(**{**settings.DEFAULT_CFG_DICT, "task": "obb"})
     network.names = {0: "ship"}
     return network.to(memory_format=torch.channels_last)
 
 
-def save_checkpoint(network: OBBModel, path: Path, *, notes: dict[str, Any]) -> None:
+def save_checkpoint(network: Network, path: Path, *, notes: dict[str, Any]) -> None:
     """Write the weights as fp16 in the form that `ultralytics.YOLO(path)` loads; `notes` says how they came about."""
     bare = copy.deepcopy(network).cpu().to(memory_format=torch.contiguous_format).half().eval()
     bare.args = dict(vars(network.args))
@@ -93,9 +98,7 @@ def save_checkpoint(network: OBBModel, path: Path, *, notes: dict[str, Any]) -> 
     )
 
 
-def load_network(path: Path) -> OBBModel:
+def load_network(path: Path) -> Network:
     """The network of a checkpoint, float32, evaluation mode."""
-    from ultralytics.nn.tasks import load_checkpoint
-
-    network, _ = load_checkpoint(path)
+    network, _ = tasks.load_checkpoint(path)
     return network

@@ -1,51 +1,28 @@
-"""A lean training loop around ultralytics' network and loss: bfloat16, channels-last, chips drawn as they are needed."""
+"""A lean training loop around ultralytics' network and loss: bfloat16, channels-last, chips drawn as needed."""
 
 from __future__ import annotations
 
 import copy
-import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from onboard.training.chip_sampler import ChipBatch, ChipSampler
 from onboard.training.labelled_scene import LabelledScene
-from onboard.training.network import OBBModel, build_network, fine_stride_layout, torch
-
-BANDS = ("B08", "B04", "B03")
-"""What every scene in the training data has: near infrared, red, green."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingPlan:
-    """How long and how hard to train."""
-
-    steps: int = 1000
-    """Optimizer steps."""
-    batch: int = 16
-    """Chips per step."""
-    chip_px: int = 192
-    """Side of a chip."""
-    learning_rate: float = 2e-3
-    """AdamW peak, reached after a warm-up, then a cosine to one hundredth."""
-    weight_decay: float = 0.02
-    """AdamW decoupled weight decay."""
-    averaging: float = 0.995
-    """Exponential moving average of the weights: what is kept."""
-    seed: int = 0
-    """Seeds the first weights and the chips."""
-    threads: int = 1
-    """Torch threads. Two trainings of one thread each get 1.5 times as far as one of two threads."""
+from onboard.training.network import Network, build_network, fine_stride_layout, torch
+from onboard.training.plan import BANDS, TrainingPlan, learning_rate_at
 
 
 def train(
-    scenes: Sequence[LabelledScene], plan: TrainingPlan, *, layout: dict[str, Any] | str | None = None,
+    scenes: Sequence[LabelledScene],
+    plan: TrainingPlan,
+    *,
+    layout: dict[str, Any] | str | None = None,
     report: Callable[[str], None] = print,
-) -> OBBModel:
+) -> Network:
     """Train from scratch on `scenes`; returns the averaged network in evaluation mode."""
     torch.manual_seed(plan.seed)
     torch.set_num_threads(plan.threads)
@@ -71,16 +48,7 @@ def train(
     return averaged
 
 
-def learning_rate_at(step: int, plan: TrainingPlan) -> float:
-    """Linear warm-up over a twentieth of the steps, then a cosine down to one hundredth of the peak."""
-    warm_up = max(1, plan.steps // 20)
-    if step < warm_up:
-        return plan.learning_rate * (step + 1) / warm_up
-    progress = (step - warm_up) / max(1, plan.steps - warm_up)
-    return plan.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
-
-
-def _optimizer(network: OBBModel, plan: TrainingPlan) -> torch.optim.Optimizer:
+def _optimizer(network: Network, plan: TrainingPlan) -> Any:
     """AdamW that decays convolution weights only, not norms and biases."""
     parameters = list(network.parameters())
     return torch.optim.AdamW(
@@ -93,7 +61,7 @@ def _optimizer(network: OBBModel, plan: TrainingPlan) -> torch.optim.Optimizer:
     )
 
 
-def _step(network: OBBModel, loss_of: Any, optimizer: torch.optim.Optimizer, batch: ChipBatch) -> float:
+def _step(network: Network, loss_of: Any, optimizer: Any, batch: ChipBatch) -> float:
     images = torch.from_numpy(batch.images).contiguous(memory_format=torch.channels_last)
     size = float(batch.images.shape[-1])
     boxes = torch.from_numpy(batch.boxes) / torch.tensor([size, size, size, size, 1.0])
@@ -121,8 +89,7 @@ def _in_float32(value: Any) -> Any:
     return value.float()
 
 
-@torch.no_grad()
-def _average(averaged: OBBModel, network: OBBModel, decay: float) -> None:
+def _average(averaged: Network, network: Network, decay: float) -> None:
     for kept, current in zip(averaged.state_dict().values(), network.state_dict().values(), strict=True):
         if kept.dtype.is_floating_point:
             kept.lerp_(current, 1.0 - decay)

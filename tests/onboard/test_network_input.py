@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis.extra import numpy as hnp
+
+from onboard.errors import DetectorInputError
+from onboard.network_input import compress_dn, network_input, select_bands
+
+WANTED = ("B08", "B04", "B03")
+
+
+def test_picks_bands_by_name_in_the_networks_order():
+    pixels = np.arange(4, dtype=np.uint16)[:, None, None] * np.ones((4, 2, 3), np.uint16)
+    picked = select_bands(pixels, ("B02", "B03", "B04", "B08"), WANTED)
+    assert picked[:, 0, 0].tolist() == [3, 2, 1]
+
+
+@pytest.mark.parametrize("names", [("green", "red", "NIR"), ("b3", "B4", "b8"), (" B03", "B04 ", "Near Infrared")])
+def test_synonyms_name_the_same_band(names):
+    pixels = np.array([3, 4, 8], np.uint16)[:, None, None]
+    assert select_bands(pixels, names, WANTED).ravel().tolist() == [8, 4, 3]
+
+
+def test_digital_numbers_become_the_root_of_reflectance():
+    dn = np.array([0, 100, 2500, 10_000, 65_535], np.uint16)
+    assert compress_dn(dn) == pytest.approx([0.0, 0.1, 0.5, 1.0, 1.0])
+
+
+@settings(max_examples=50, deadline=None)
+@given(hnp.arrays(np.uint16, (3, 4, 5)))
+def test_input_is_monotone_float32_between_0_and_1(pixels):
+    image = network_input(pixels, WANTED, WANTED)
+    assert image.dtype == np.float32 and image.shape == pixels.shape
+    assert image.min() >= 0 and image.max() <= 1
+    order = np.argsort(pixels.ravel(), kind="stable")
+    assert (np.diff(image.ravel()[order]) >= 0).all()
+
+
+def test_eight_bits_are_read_as_the_true_colour_stretch():
+    white = np.full((3, 1, 1), 255, np.uint8)
+    assert network_input(white, WANTED, WANTED).ravel() == pytest.approx([0.3558**0.5] * 3)
+
+
+def test_missing_bands_are_named_with_what_is_there():
+    with pytest.raises(DetectorInputError, match="missing B08; the scene has B02, B03, B04") as caught:
+        network_input(np.zeros((3, 4, 4), np.uint16), ("B02", "B03", "B04"), WANTED)
+    assert caught.value.present == ("B02", "B03", "B04")
+    assert caught.value.needed == WANTED
+
+
+def test_names_must_go_with_the_bands():
+    with pytest.raises(DetectorInputError, match="one name per band"):
+        network_input(np.zeros((4, 4, 4), np.uint16), WANTED, WANTED)
+
+
+def test_other_number_types_are_refused():
+    with pytest.raises(DetectorInputError, match="float64"):
+        network_input(np.zeros((3, 4, 4)), WANTED, WANTED)
