@@ -32,7 +32,7 @@ from onboard.sensor_frame import LonLatCorners, Mask, Pixels, SensorFrame
 ACCEPTED_DTYPES: Final = ("uint8", "uint16")
 
 GDAL_OPTIONS: Final[dict[str, Any]] = {"GDAL_ERROR_ON_LIBJPEG_WARNING": True}
-"""Without it a truncated JPEG tile reads as grey pixels and no error."""
+"""Damage in a JPEG file that libjpeg only warns about becomes an error. JPEG inside TIFF stays silent about it."""
 
 LARGE_BLOCK_BYTES: Final = 256 * 1024 * 1024
 """A file whose single block is larger cannot really be read in windows; the frame carries a note."""
@@ -63,12 +63,12 @@ def open_scene(path: str | Path, settings: IngestSettings | None = None) -> Sens
         dataset = on_failure.enter_context(_opened(path))
         image_bands, alpha_band = _bands_by_role(dataset)
         dtype = _checked_dtype(dataset, image_bands, path)
+        source = RasterSource(dataset, path.stem, image_bands, alpha_band)
+        _refuse_if_nothing_reads(source, dataset.height, dataset.width, path)  # a cut header also loses the CRS
         notes: list[str] = []
         nodata = _checked_nodata(dataset, image_bands, dtype, path, notes)
         georeference = _georeference(dataset, path, settings, notes)
         footprint, gsd_m = _place_on_earth(georeference, dataset.height, dataset.width, notes)
-        source = RasterSource(dataset, path.stem, image_bands, alpha_band)
-        _refuse_if_nothing_reads(source, dataset.height, dataset.width, path)
         block_height, block_width = dataset.block_shapes[0]
         if block_height * block_width * len(image_bands) * np.dtype(dtype).itemsize > LARGE_BLOCK_BYTES:
             notes.append(f"one block is {block_height} x {block_width} px: rewrite with gdal_translate -co TILED=YES")
@@ -282,7 +282,7 @@ def _fitted_affine(points: list[Any], path: Path, limit_px: float, notes: list[s
             f"{path}: no affine fits its {len(points)} ground control points ({error}); warp it with gdalwarp -tps",
             path=path,
         ) from error
-    fitted = [inverse * (point.x, point.y) for point in points]
+    fitted = [_applied(inverse, point.x, point.y) for point in points]
     squares = [(x - point.col) ** 2 + (y - point.row) ** 2 for (x, y), point in zip(fitted, points, strict=True)]
     rms_px, largest_px = math.sqrt(sum(squares) / len(squares)), math.sqrt(max(squares))
     if not rms_px <= limit_px:
@@ -296,6 +296,10 @@ def _fitted_affine(points: list[Any], path: Path, limit_px: float, notes: list[s
     return affine
 
 
+def _applied(affine: Affine, x: float, y: float) -> tuple[float, float]:
+    return affine.a * x + affine.b * y + affine.c, affine.d * x + affine.e * y + affine.f
+
+
 def _place_on_earth(
     georeference: Georeference, height: int, width: int, notes: list[str]
 ) -> tuple[LonLatCorners | None, float | None]:
@@ -305,7 +309,7 @@ def _place_on_earth(
     affine, middle = Affine(*georeference.transform), (width / 2, height / 2)
     pixels = [(0, 0), (width, 0), (width, height), (0, height), middle]
     pixels += [(middle[0] + 1, middle[1]), (middle[0], middle[1] + 1)]
-    xs, ys = zip(*(affine * pixel for pixel in pixels), strict=True)
+    xs, ys = zip(*(_applied(affine, x, y) for x, y in pixels), strict=True)
     try:
         longitudes, latitudes = warp_points(CRS.from_wkt(georeference.crs_wkt), CRS.from_epsg(4326), xs, ys)
     except RasterioError as error:

@@ -1,5 +1,6 @@
 """Windows, and the scene summary on the wire."""
 
+import contextlib
 import json
 from typing import Any
 
@@ -134,10 +135,8 @@ def test_a_damaged_summary_is_refused_or_still_a_summary(data: st.DataObject) ->
     encoded = bytearray(encode_summary(summary()))
     position = data.draw(st.integers(0, len(encoded) - 1))
     encoded[position] ^= data.draw(st.integers(1, 255))
-    try:
+    with contextlib.suppress(LayerError):
         assert isinstance(decode_summary(bytes(encoded)), SceneSummary)
-    except LayerError:
-        pass
 
 
 @pytest.mark.parametrize(
