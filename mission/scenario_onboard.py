@@ -44,16 +44,16 @@ class DetectorSection(Section):
 class PricesSection(Section):
     """`[power.prices]`: what each step costs where nothing is measured; docs/energy.md says how the defaults were found."""
 
-    ingest_j_per_mpix: NonNegativeFloat = 0.08
+    ingest_j_per_mpix: NonNegativeFloat = 0.3
     """Reading and decoding, joules per million scene pixels (all bands)."""
-    screen_j_per_mpix: NonNegativeFloat = 0.3
+    screen_j_per_mpix: NonNegativeFloat = 0.08
     """Screening, joules per million scene pixels."""
-    detect_j_per_mpix: NonNegativeFloat = 0.6
+    detect_j_per_mpix: NonNegativeFloat = 2.6
     """The detector, joules per million scene pixels; halos are inside the price."""
-    encode_j_per_mpix: NonNegativeFloat = 8.0
+    encode_j_per_mpix: NonNegativeFloat = 10.3
     """Progressive image coding up to lossless, joules per million scene pixels (four bands)."""
-    transmit_j_per_mb: NonNegativeFloat = 0.4
-    """The radio, joules per million bytes on the link, for planning; what is spent is `radio_w` times time on air."""
+    transmit_j_per_mb: NonNegativeFloat = 1.9
+    """The radio, joules per million bytes on the link, for planning: 12 W at 50 Mbit/s. What is spent is `radio_w` times time."""
 
 
 class PowerSection(Section):

@@ -1,0 +1,90 @@
+"""CPU seconds per million scene pixels of each onboard step, and the joules they stand for: python -m benchmarks.energy_prices
+
+Runs ingest, screening, detection and block coding, tile by tile as the pipeline does, over whole scenes: the sample scenes, or
+those of --scenes. Prints what `[power.prices]` should hold on this machine. CPU time, not wall time, so other work on the
+machine disturbs it little (a shared core's caches still do).
+"""
+
+import argparse
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+
+from downlink.image_layers import encode_image
+from onboard.detector import Detector, load_detector
+from onboard.ingest import IngestSettings, open_scene
+from onboard.policy import ImageInterest, load_policy
+from onboard.screening import ScreeningSettings, screen
+from onboard.tiles import tile_grid
+
+ROOT = Path(__file__).resolve().parents[1]
+HALO_PX = 64
+
+
+class CpuStopwatch:
+    """CPU seconds of this process, by step."""
+
+    def __init__(self) -> None:
+        self.spent_s: dict[str, float] = defaultdict(float)
+        self._last_s = time.process_time()
+
+    def lap(self, step: str) -> None:
+        """Books the CPU time since the last lap under a step."""
+        now_s = time.process_time()
+        self.spent_s[step] += now_s - self._last_s
+        self._last_s = now_s
+
+
+def work_through(path: Path, watch: CpuStopwatch, detector: Detector | None, blocks: ImageInterest) -> float:
+    """All steps over all tiles of one scene; gives its megapixels."""
+    watch.lap("outside")
+    with open_scene(path, IngestSettings()) as frame:
+        watch.lap("ingest")
+        for tile in tile_grid(frame.height, frame.width, halo_px=HALO_PX):
+            padded = frame.read(tile.core, HALO_PX)
+            valid = frame.valid(tile.core)
+            watch.lap("ingest")
+            core = np.ascontiguousarray(
+                padded[:, HALO_PX : HALO_PX + tile.core.height, HALO_PX : HALO_PX + tile.core.width]
+            )
+            screen(core, valid, frame.band_names, ScreeningSettings())
+            watch.lap("screen")
+            if detector is not None:
+                detector.detect(padded, frame.band_names)
+                watch.lap("detect")
+            encode_image(
+                core, tile.core, quality_percent=blocks.quality_percent, levels=blocks.levels, nodata=frame.nodata
+            )
+            watch.lap("encode")
+        return frame.height * frame.width / 1e6
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--scenes", type=Path, nargs="*", default=sorted((ROOT / "sample_data").glob("*.tif")))
+    parser.add_argument("--model", type=Path, help="model folder; without it the detector is left out")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--core-w", type=float, default=4.0, help="watts of one busy core")
+    arguments = parser.parse_args()
+    if not arguments.scenes:
+        sys.exit("no scene: give --scenes FILE.tif")
+    detector = load_detector(arguments.model, threads=arguments.threads) if arguments.model else None
+    blocks = load_policy().blocks
+    work_through(arguments.scenes[0], CpuStopwatch(), detector, blocks)  # warms caches and lazy imports
+    watch = CpuStopwatch()
+    mpix = sum(work_through(path, watch, detector, blocks) for path in arguments.scenes)
+    print(
+        f"{len(arguments.scenes)} scenes, {mpix:.2f} Mpix, {arguments.threads} thread(s), {arguments.core_w} W per busy core"
+    )
+    print(f"{'step':10}{'CPU s/Mpix':>12}{'J/Mpix':>10}")
+    for step in ("ingest", "screen", "detect", "encode"):
+        if step in watch.spent_s:
+            seconds = watch.spent_s[step] / mpix
+            print(f"{step:10}{seconds:12.4f}{seconds * arguments.core_w:10.3f}")
+
+
+if __name__ == "__main__":
+    main()
