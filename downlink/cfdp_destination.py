@@ -102,6 +102,10 @@ class CfdpDestination:
             segments=tuple(state.buffer.pieces_after_prefix()),
         )
 
+    def prefix(self, transaction: TransactionId, start: int = 0) -> bytes:
+        """The bytes of an open transaction from `start` up to the first gap: what has become readable since `start`."""
+        return self._opened(transaction).buffer.prefix(start)
+
     def remember_completed(self, transaction: TransactionId) -> None:
         """Notes that a file is already in the user's store, after a restart from an older snapshot or from none.
 
@@ -198,6 +202,8 @@ class CfdpDestination:
             "suspended": self._timers.suspended,
             "with_data": with_data,
             "timers": [(*transaction, kind, left) for (transaction, kind), left in self._timers.remaining_ms(now_ms)],
+            "acks": [pdu.hex() for pdu in self._acks],
+            "keep_alives": [pdu.hex() for pdu in self._keep_alives],
             "naks_due": list(self._naks_due),
             "open": [state.record() for state in self._open.values()],
             "closed": self._closed.record(now_ms),
@@ -233,9 +239,9 @@ class CfdpDestination:
             destination._held_bytes += state.buffer.held_bytes
         for source, seq, kind, remaining_ms in record["timers"]:
             destination._timers.start((TransactionId(source, seq), _Timer(kind)), now_ms, remaining_ms)
-        for entry in record["naks_due"]:
-            if (transaction := TransactionId(*entry)) in destination._open:
-                destination._timers.start((transaction, _Timer.NAK), now_ms, 0)
+        destination._acks.extend(bytes.fromhex(pdu) for pdu in record["acks"])
+        destination._keep_alives.extend(bytes.fromhex(pdu) for pdu in record["keep_alives"])
+        destination._naks_due.extend(TransactionId(*entry) for entry in record["naks_due"])
         destination._closed.take_record(record["closed"], now_ms)
         if record["suspended"]:
             destination.suspend(now_ms)

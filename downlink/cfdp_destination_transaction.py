@@ -147,16 +147,12 @@ class DestinationTransaction:
 
     def record(self) -> dict[str, Any]:
         """The state without the file bytes, ready for JSON."""
-        return {
+        apart = ("header", "metadata", "eof", "buffer", "statistics")
+        return {name: getattr(self, name) for name in DestinationTransaction.__slots__ if name not in apart} | {
             "header": asdict(self.header),
             "metadata": None if self.metadata is None else self.metadata.encode().hex(),
             "eof": None if self.eof is None else self.eof.encode().hex(),
             "ranges": self.buffer.ranges.ranges(),
-            "gap_until": self.gap_until,
-            "asked_until": self.asked_until,
-            "retry_until": self.retry_until,
-            "metadata_asked": self.metadata_asked,
-            "checks": self.checks,
             "statistics": asdict(self.statistics),
         }
 

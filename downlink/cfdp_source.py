@@ -185,6 +185,7 @@ class CfdpSource:
             "suspended": self._timers.suspended,
             "puts": self._puts,
             "timers": self._timers.remaining_ms(now_ms),
+            "responses": [pdu.hex() for pdu in self._responses],
             "eofs_due": list(self._eofs_due),
             "unsent": list(self._unsent),
             "transactions": [transaction.record() for transaction in self._transactions.values()],
@@ -207,6 +208,7 @@ class CfdpSource:
         record, _ = unpack_snapshot(_SNAPSHOT_KIND, snapshot)
         source = cls(record["local_entity_id"], record["remote_entity_id"], settings)
         source._puts = record["puts"]
+        source._responses.extend(bytes.fromhex(pdu) for pdu in record["responses"])
         source._eofs_due.extend(record["eofs_due"])
         source._unsent.extend(record["unsent"])
         for entry in record["transactions"]:

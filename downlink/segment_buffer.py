@@ -40,9 +40,9 @@ class SegmentBuffer:
             self._prefix += piece_bytes
         return fresh
 
-    def prefix(self) -> bytes:
-        """The beginning of the file, up to the first gap."""
-        return bytes(self._prefix)
+    def prefix(self, start: int = 0) -> bytes:
+        """The beginning of the file, from `start` up to the first gap."""
+        return bytes(memoryview(self._prefix)[start:])
 
     def pieces_after_prefix(self) -> list[tuple[int, bytes]]:
         """What arrived behind the first gap: (offset, bytes), in order, not touching."""
