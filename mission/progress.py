@@ -64,6 +64,11 @@ class ProgressBars:
         if self._bars is not None:
             self._bars.stop()
 
+    def refresh(self) -> None:
+        """Draw the bars now, without waiting for the next turn of the display."""
+        if self._bars is not None:
+            self._bars.refresh()
+
     @contextmanager
     def stage(self, label: str, *, total: int | None = None) -> Iterator[Stage]:
         """A bar for the time of the block; an unknown `total` (None) pulses."""

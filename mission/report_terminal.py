@@ -16,8 +16,8 @@ from mission.report_units import ABSENT, duration, energy, percent, plural, size
 WIDEST = 100
 """Columns: a wider terminal does not spread the table further."""
 
-_LEFT_COLUMNS = 27
-"""Columns taken by the first two columns of the table and the padding."""
+_LEFT_COLUMNS = 31
+"""Cells taken by the first two columns of the table and all padding."""
 _GREEN, _AMBER, _RED, _DIM = "green", "dark_orange3", "red", "dim"
 
 
@@ -41,8 +41,8 @@ def summary_table(report: Report, width: int = WIDEST) -> Table:
     Where `width` columns do not hold a figure's text and numbers on one line, the numbers take a line of their own.
     """
     table = Table(box=box.SIMPLE_HEAD, show_header=False, expand=True, pad_edge=False, padding=(0, 2))
-    table.add_column(no_wrap=True, style=_DIM)
-    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True, width=6, style=_DIM)
+    table.add_column(justify="right", no_wrap=True, width=12)
     table.add_column(ratio=1, overflow="fold")
     room = width - _LEFT_COLUMNS
 

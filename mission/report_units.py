@@ -84,13 +84,15 @@ def degrees(angle: float | None) -> str:
 
 
 def significant(value: float) -> str:
-    """About three digits without an exponent: 0.012, 1.23, 45.6, 789, and whole numbers from there on."""
+    """Two or three digits without an exponent: 0.0004, 0.012, 1.23, 45.6, 789, and whole numbers from there on."""
     if value == 0:
         return "0"
     magnitude = abs(value)
     if magnitude >= 999.5:
         return whole(round(value))
     decimals = 0 if magnitude >= 99.95 else 1 if magnitude >= 9.995 else 2 if magnitude >= 0.0995 else 3
+    if magnitude < 0.00995:
+        return f"{value:.1g}" if magnitude >= 1e-4 else f"{value:.0e}"
     return f"{value:.{decimals}f}"
 
 
