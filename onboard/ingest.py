@@ -23,13 +23,12 @@ from rasterio.transform import Affine, from_gcps
 from rasterio.warp import transform as warp_points
 from rasterio.windows import Window as RasterWindow
 
-from downlink.scene import MAX_BANDS, Georeference, Window
+from downlink.scene import Georeference, Window
 from onboard.capture_time import captured_ms_from_tags
 from onboard.errors import SceneFileError, SceneFormatError, SceneGeoreferenceError, TileReadError
 from onboard.ground_sampling import ground_sampling_distance_m
+from onboard.scene_bands import checked_dtype, checked_nodata, names_of_bands
 from onboard.sensor_frame import LonLatCorners, Mask, Pixels, SensorFrame
-
-ACCEPTED_DTYPES: Final = ("uint8", "uint16")
 
 GDAL_OPTIONS: Final[dict[str, Any]] = {"GDAL_ERROR_ON_LIBJPEG_WARNING": True}
 """Damage in a JPEG file that libjpeg only warns about becomes an error. JPEG inside TIFF stays silent about it."""
@@ -62,11 +61,11 @@ def open_scene(path: str | Path, settings: IngestSettings | None = None) -> Sens
     with ExitStack() as on_failure:
         dataset = on_failure.enter_context(_opened(path))
         image_bands, alpha_band = _bands_by_role(dataset)
-        dtype = _checked_dtype(dataset, image_bands, path)
+        dtype = checked_dtype([dataset.dtypes[band - 1] for band in image_bands], path)
         source = RasterSource(dataset, path.stem, image_bands, alpha_band)
         _refuse_if_nothing_reads(source, dataset.height, dataset.width, path)  # a cut header also loses the CRS
         notes: list[str] = []
-        nodata = _checked_nodata(dataset, image_bands, dtype, path, notes)
+        nodata = checked_nodata([dataset.nodatavals[band - 1] for band in image_bands], dtype, path, notes)
         georeference = _georeference(dataset, path, settings, notes)
         footprint, gsd_m = _place_on_earth(georeference, dataset.height, dataset.width, notes)
         block_height, block_width = dataset.block_shapes[0]
@@ -76,8 +75,13 @@ def open_scene(path: str | Path, settings: IngestSettings | None = None) -> Sens
             name=path.stem,
             height=dataset.height,
             width=dataset.width,
-            dtype="uint8" if dtype == "uint8" else "uint16",
-            band_names=_band_names(dataset, image_bands, path, settings),
+            dtype=dtype,
+            band_names=names_of_bands(
+                [dataset.descriptions[band - 1] for band in image_bands],
+                [dataset.colorinterp[band - 1].name for band in image_bands],
+                chosen=settings.band_names,
+                path=path,
+            ),
             nodata=nodata,
             georeference=georeference,
             gsd_m=gsd_m,
@@ -171,83 +175,6 @@ def _bands_by_role(dataset: rasterio.DatasetReader) -> tuple[tuple[int, ...], in
     if not image:
         return tuple(dataset.indexes), None
     return image, alpha[0] if alpha else None
-
-
-def _checked_dtype(dataset: rasterio.DatasetReader, image_bands: tuple[int, ...], path: Path) -> str:
-    if len(image_bands) > MAX_BANDS:
-        raise SceneFormatError(
-            f"{path} has {len(image_bands)} bands, at most {MAX_BANDS} are taken; "
-            f"choose some with gdal_translate -b 1 -b 2 ... {path.name} fewer.tif",
-            path=path,
-            found=f"{len(image_bands)} bands",
-            accepted=f"1 to {MAX_BANDS} bands",
-        )
-    dtypes = sorted({dataset.dtypes[index - 1] for index in image_bands})
-    accepted = " or ".join(ACCEPTED_DTYPES)
-    if len(dtypes) > 1:
-        raise SceneFormatError(
-            f"{path} mixes sample types {', '.join(dtypes)}; make them one with gdal_translate -ot UInt16",
-            path=path,
-            found=", ".join(dtypes),
-            accepted=accepted,
-        )
-    if dtypes[0] not in ACCEPTED_DTYPES:
-        raise SceneFormatError(
-            f"{path} has samples of type {dtypes[0]}, {accepted} are taken; convert with "
-            f"gdal_translate -ot UInt16 -scale MIN MAX 0 10000 {path.name} converted.tif",
-            path=path,
-            found=dtypes[0],
-            accepted=accepted,
-        )
-    return str(dtypes[0])
-
-
-def _checked_nodata(
-    dataset: rasterio.DatasetReader, image_bands: tuple[int, ...], dtype: str, path: Path, notes: list[str]
-) -> float | None:
-    """The nodata value common to all bands. One that no sample can hold (NaN, -9999) is dropped with a note."""
-    values = [dataset.nodatavals[index - 1] for index in image_bands]
-    if len({str(value) for value in values}) > 1:
-        raise SceneFormatError(
-            f"{path} declares a different nodata value per band ({', '.join(str(value) for value in values)}); "
-            "declare one with gdal_translate -a_nodata VALUE",
-            path=path,
-            found=f"{len(set(values))} nodata values",
-            accepted="one nodata value, or none",
-        )
-    nodata = values[0]
-    if nodata is None:
-        return None
-    if not (float(nodata).is_integer() and 0 <= nodata <= np.iinfo(dtype).max):
-        notes.append(f"nodata value {nodata} cannot occur in {dtype} samples and is ignored")
-        return None
-    return float(nodata)
-
-
-def _band_names(
-    dataset: rasterio.DatasetReader, image_bands: tuple[int, ...], path: Path, settings: IngestSettings
-) -> tuple[str, ...]:
-    """Names from the settings, else the descriptions, else the colours, else B1, B2, ...; each one distinct."""
-    if settings.band_names is not None:
-        names = settings.band_names
-        if len(names) != len(image_bands) or len(set(names)) != len(names):
-            raise SceneFormatError(
-                f"band_names gives {len(names)} names ({', '.join(names)}) for the {len(image_bands)} bands of {path}; "
-                "give one distinct name per band",
-                path=path,
-                found=f"{len(image_bands)} bands",
-                accepted=f"{len(names)} distinct names",
-            )
-        return names
-    colours = {ColorInterp.undefined: None, ColorInterp.gray: None, ColorInterp.palette: None}
-    for named in (
-        [(dataset.descriptions[index - 1] or "").strip() or None for index in image_bands],
-        [colours.get(colour := dataset.colorinterp[index - 1], colour.name) for index in image_bands],
-    ):
-        filled = tuple(name or f"B{position}" for position, name in enumerate(named, start=1))
-        if any(named) and len(set(filled)) == len(filled):
-            return filled
-    return tuple(f"B{position}" for position in range(1, len(image_bands) + 1))
 
 
 def _georeference(

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -335,3 +336,20 @@ def test_jpeg_2000_opens(write: Write) -> None:
     path = write(pixels, name="scene.jp2", driver="JP2OpenJPEG", QUALITY="100", REVERSIBLE="YES")
     with open_scene(path) as frame:
         assert np.array_equal(frame.read(Window(row=0, col=0, height=96, width=80)), pixels)
+
+
+def test_a_scene_larger_than_memory_opens_and_reads_a_window(tmp_path: Path) -> None:
+    path = tmp_path / "large.tif"
+    size = 100_000
+    profile = {"driver": "GTiff", "crs": "EPSG:32631", "transform": UTM_31, "dtype": "uint16", "count": 4}
+    tiling = {"tiled": True, "blockxsize": 512, "blockysize": 512, "SPARSE_OK": True, "BIGTIFF": "YES"}
+    with rasterio.open(path, "w", width=size, height=size, **profile, **tiling) as dataset:
+        dataset.write(texture(4, 512, 512), window=((51_200, 51_712), (1_024, 1_536)))
+    tracemalloc.start()
+    with open_scene(path) as frame:
+        read = frame.read(Window(row=51_200, col=1_024, height=512, width=512), halo_px=64)
+        valid = frame.valid(Window(row=99_900, col=99_900, height=512, width=512))
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert np.array_equal(read[:, 64:-64, 64:-64], texture(4, 512, 512)) and valid.sum() == 100 * 100
+    assert peak_bytes < 20 * 1024 * 1024  # the scene has 80 GB of samples
