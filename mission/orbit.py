@@ -133,7 +133,8 @@ def sun_synchronous_satellite(altitude_km: float, *, descending_node_local_time_
 
 def epoch_unix_ms(satellite: Satrec) -> int:
     """When the satellite's elements were true, Unix ms."""
-    return round((satellite.jdsatepoch - UNIX_EPOCH_JULIAN_DATE + satellite.jdsatepochF) * DAY_MS)
+    days = float(satellite.jdsatepoch - UNIX_EPOCH_JULIAN_DATE + satellite.jdsatepochF)
+    return round(days * DAY_MS)
 
 
 def teme_km(satellite: Satrec, times_ms: FloatArray) -> FloatArray:

@@ -30,7 +30,7 @@ def states(draw):
         reserve_j=draw(st.floats(0, 1)) * capacity_j,
         screen_only_j=screen_only_j,
         detect_j=screen_only_j + draw(st.floats(0, 100)),
-        forecast_net_j=tuple(draw(st.lists(st.floats(-300, 300), max_size=6))),
+        forecast_net_j=tuple(share * capacity_j for share in draw(st.lists(st.floats(-1, 1), max_size=6))),
     )
 
 
@@ -85,6 +85,7 @@ def test_a_full_battery_does_not_count_light_it_cannot_keep():
         decide(full).effort is Effort.DETECT
     )  # refilled to 100 before the dark phase: what is spent now costs nothing then
     assert decide(replace(full, forecast_net_j=(2.0, -70.0))).effort is Effort.SCREEN_ONLY
+    assert decide(replace(full, forecast_net_j=(50.0, -71.0))).effort is Effort.SKIP  # 50 J more light would not help
 
 
 def test_the_reason_has_the_numbers():
