@@ -8,6 +8,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from downlink.scene import TileOutcome, Window
 from mission.report_markup import Markup, element, join, points
 from mission.report_rows import Corners, RunReport, SceneView
@@ -68,7 +71,8 @@ def box_overlay(run: RunReport, view: SceneView, window: Window, width_px: int) 
 def detail_windows(run: RunReport, view: SceneView, *, shape: tuple[int, int], edge_px: int, most: int) -> list[Window]:
     """Up to `most` windows of `edge_px` that hold most detections (truth counts half), none overlapping another."""
     boxes = sorted(_boxes(run, view.scene), key=lambda box: (box.kind == "truth", -box.rank))[:MOST_BOXES]
-    centres = [(*_centre(box.corners), 0.5 if box.kind == "truth" else 1.0) for box in boxes]
+    centres = np.array([_centre(box.corners) for box in boxes], dtype=float).reshape(-1, 2)
+    weights = np.array([0.5 if box.kind == "truth" else 1.0 for box in boxes])
     height, width = shape
     edge_h, edge_w = min(edge_px, height), min(edge_px, width)
     candidates = [
@@ -78,14 +82,22 @@ def detail_windows(run: RunReport, view: SceneView, *, shape: tuple[int, int], e
             height=edge_h,
             width=edge_w,
         )
-        for x, y, _ in centres[:_MOST_CANDIDATES]
+        for x, y in centres[:_MOST_CANDIDATES]
     ]
+    held = [_weight_inside(window, centres, weights) for window in candidates]
     chosen: list[Window] = []
-    while len(chosen) < most and candidates:
-        best = max(candidates, key=lambda one: sum(weight for x, y, weight in centres if one.contains(x, y)))
-        chosen.append(best)
-        candidates = [one for one in candidates if one.intersection(best) is None]
+    for index in sorted(range(len(candidates)), key=lambda one: -held[one]):
+        if all(candidates[index].intersection(other) is None for other in chosen):
+            chosen.append(candidates[index])
+        if len(chosen) == most:
+            break
     return chosen
+
+
+def _weight_inside(window: Window, centres: NDArray[np.float64], weights: NDArray[np.float64]) -> float:
+    x, y = centres[:, 0], centres[:, 1]
+    inside = (window.col <= x) & (x < window.col_stop) & (window.row <= y) & (y < window.row_stop)
+    return float(weights[inside].sum())
 
 
 def tile_map(view: SceneView, shape: tuple[int, int]) -> Markup:

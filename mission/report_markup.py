@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 from html import escape
 from typing import Final, TypeAlias
 
+_FORBIDDEN: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _VOID: Final = frozenset({"img", "input", "br", "meta", "hr", "col"})
 
 Value: TypeAlias = str | int | float | bool | None
@@ -70,10 +72,5 @@ def _attribute(name: str, value: Value) -> str:
 
 
 def _printable(text: str) -> str:
-    """Characters that XML 1.0 forbids become U+FFFD."""
-    return "".join(
-        char
-        if char in "\t\n\r" or (char >= " " and not "\ud800" <= char <= "\udfff" and char not in "\ufffe\uffff")
-        else "\ufffd"
-        for char in text
-    )
+    """Characters that XML 1.0 (production 2, Char) forbids become U+FFFD."""
+    return _FORBIDDEN.sub("\ufffd", text)
