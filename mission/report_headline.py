@@ -59,7 +59,7 @@ def price_lines(report: Report) -> list[Line]:
     roi = decibel(quality.roi_psnr_db, lossless=quality.roi_lossless)
     scene = decibel(quality.scene_psnr_db, lossless=quality.scene_lossless)
     lines = [
-        (roi, "in the regions of interest", "PSNR against the original"),
+        (roi, "in the regions of interest", f"PSNR against the original{_arrived(quality.roi_valid_fraction)}"),
         (scene, "over all pixels that arrived", "PSNR against the original"),
         (percent(quality.valid_fraction), "of the pixels arrived", "the rest is masked, never invented"),
     ]
@@ -73,6 +73,10 @@ def price_lines(report: Report) -> list[Line]:
         scores = f"precision {share(found.precision)}, F1 {share(found.f1)}"
         lines.append((share(found.recall), "recall on the ground", f"{counts}; {scores}"))
     return lines
+
+
+def _arrived(part: float | None) -> str:
+    return "" if part is None else f"; {percent(part)} of their pixels arrived"
 
 
 def _panel(title: str, kind: str, lines: list[Line]) -> Markup:

@@ -118,6 +118,9 @@ class QualityFigures(ReportPart):
     roi_psnr_db: float | None
     scene_psnr_db: float | None
     valid_fraction: Share
+    """Of the pixels with data on board, those on the ground in any quality."""
+    roi_valid_fraction: Share | None = None
+    """The same inside the regions of interest; null where there are none."""
     roi_lossless: bool = False
     scene_lossless: bool = False
 

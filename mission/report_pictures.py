@@ -25,7 +25,6 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioIOError
 from rasterio.io import MemoryFile
 
 from downlink.scene import Window
-from ground.cog import QUALITY_BAND
 from ground.quality import BYTE_EXACT, NOTHING_CAME, STEPS_PER_DB
 from mission.errors import ReportError
 from mission.report_rows import SceneView
@@ -37,6 +36,8 @@ Mask = NDArray[np.bool_]
 Limits = NDArray[np.float32]
 """(3, 2): the darkest and the brightest sample shown, per band."""
 
+QUALITY_BAND: Final = "quality"
+"""Name of the band of the ground's scene.tif that holds the codes of `ground.quality`."""
 NODATA_GREY: Final = 128
 STRETCH_PERCENTILES: Final = (0.5, 99.5)
 LEAST_DETAIL_SPAN: Final = 1 / 3

@@ -64,7 +64,9 @@ def make_report() -> Callable[..., Report]:
             "detections": DetectionFigures(
                 onboard=3, delivered=2, truth=4, true_positive=1, precision=0.5, recall=0.25, f1=1 / 3
             ),
-            "quality": QualityFigures(roi_psnr_db=None, roi_lossless=True, scene_psnr_db=36.2, valid_fraction=0.75),
+            "quality": QualityFigures(
+                roi_psnr_db=None, roi_lossless=True, roi_valid_fraction=0.875, scene_psnr_db=36.2, valid_fraction=0.75
+            ),
             "latency_s": LatencyFigures(first_alert=601.5, alerts_p50=601.5, alerts_p90=5902.0),
             "energy_j": EnergyFigures(budget=3000.0, spent=120.0, by_step={"detect": 90.0, "compress": 30.0}),
             "throughput": ThroughputFigures(mpix_per_s=1.5, wall_s=0.004),

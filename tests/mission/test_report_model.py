@@ -60,7 +60,7 @@ def test_golden_figures(make_report: MakeReport) -> None:
     assert report["bytes"]["downlinked"] == 3030
     assert report["saved"]["vs_raw"] == pytest.approx(1 - 3030 / 49152)
     assert report["quality"] == {
-        "roi_psnr_db": None, "scene_psnr_db": 36.2, "valid_fraction": 0.75, "roi_lossless": True,
+        "roi_valid_fraction": 0.875, "roi_psnr_db": None, "scene_psnr_db": 36.2, "valid_fraction": 0.75, "roi_lossless": True,
         "scene_lossless": False,
     }  # fmt: skip
     assert report["ledger"]["raw_bytes"]["balanced"] is True
