@@ -56,7 +56,7 @@ def draw_sky(seed: int, date: int) -> Sky:
         sun_azimuth_rad=float(np.deg2rad(season.uniform(140.0, 168.0) + today.uniform(-2.0, 2.0))),
         sun_zenith_rad=float(np.deg2rad(season.uniform(28.0, 54.0) - 1.5 * date + today.uniform(-0.5, 0.5))),
         sun_gain=float(today.uniform(0.93, 1.06)),
-        haze_dn=float(np.exp(today.uniform(np.log(25.0), np.log(230.0)))),
+        haze_dn=float(np.exp(today.uniform(np.log(20.0), np.log(420.0)))),
         cloud_cover=float(today.choice((0.0, 0.03, 0.06, 0.10, 0.16), p=(0.2, 0.2, 0.25, 0.2, 0.15))),
         cloud_height_m=float(today.uniform(900.0, 2200.0)),
     )
@@ -90,12 +90,16 @@ def _brightness(rng: np.random.Generator, canvas: Canvas, sky: Sky, height: Floa
     billows = fractal_noise(rng, canvas.x, canvas.y, spacing_px=16.0, octaves=4, gain=0.6)
     slope_y, slope_x = np.gradient(height, 1.0 / SUBSAMPLES)
     rising = slope_x * np.sin(sky.sun_azimuth_rad) - slope_y * np.cos(sky.sun_azimuth_rad)
-    return np.clip(0.60 + 0.35 * np.tanh(np.maximum(height, 0.0)) + 0.05 * billows - 1.1 * rising, 0.35, 1.5)
+    brightness: FloatArray = np.clip(
+        0.60 + 0.35 * np.tanh(np.maximum(height, 0.0)) + 0.05 * billows - 1.1 * rising, 0.35, 1.5
+    )
+    return brightness
 
 
 def _widened(positions: FloatArray, cells: int) -> FloatArray:
     first = positions[0] - cells / SUBSAMPLES
-    return first + np.arange(len(positions) + 2 * cells) / SUBSAMPLES
+    wide: FloatArray = first + np.arange(len(positions) + 2 * cells) / SUBSAMPLES
+    return wide
 
 
 def apply_atmosphere(
@@ -105,12 +109,15 @@ def apply_atmosphere(
     rng = stream(seed, "haze", date)
     # A cloud's shadow leaves the light of the sky, which is bluer, and part of the sea's colour comes from below.
     skylight = spectrum(0.42, 0.36, 0.30, 0.22)
-    darkened = 1.0 - (1.0 - skylight) * clouds.shadow * (1.0 - 0.45 * water)
+    darkened = 1.0 - (1.0 - skylight) * (clouds.shadow * (1.0 - 0.45 * water))
     veil = np.clip(1.0 + 0.35 * fractal_noise(rng, canvas.x, canvas.y, spacing_px=280.0, octaves=4), 0.1, 3.0)
     haze = sky.haze_dn * veil
-    seen: FloatArray = scene * sky.sun_gain * darkened * (1.0 - haze / 2600.0) + HAZE * haze
-    top = CLOUD * clouds.brightness
-    return seen + (top - seen) * clouds.opacity
+    seen = scene * darkened
+    seen *= sky.sun_gain * (1.0 - haze / 2600.0)
+    seen += HAZE * haze
+    if sky.cloud_cover > 0.0:
+        seen += (CLOUD * clouds.brightness - seen) * clouds.opacity
+    return seen
 
 
 def _parallax_px(sky: Sky, delay_s: float) -> float:

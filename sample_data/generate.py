@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sample_data import atmosphere, port_surface, sea, sensor, ships
+from sample_data import atmosphere, clutter, port_surface, sea, sensor, ships
 from sample_data.canvas import MARGIN_PX, SUBSAMPLES, Canvas, FloatArray
 from sample_data.fleet import draw_fleet
 from sample_data.harbour import HarbourPlan, plan_harbour
@@ -21,13 +21,13 @@ from sample_data.noise import stream
 from sample_data.shapes import Point, box_distance, coverage
 from sample_data.terrain import Terrain, build_terrain
 
-SEED = 7
+SEED = 66
 """Seed of the committed scenes."""
 
 HEIGHT_PX, WIDTH_PX = 832, 896
 """Size of the committed scenes."""
 
-OUTLINE_MARGIN_PX = 0.9
+OUTLINE_MARGIN_PX = 1.4
 """Truth outlines are this much larger than the hull on each side: what the blur makes of it, and what annotators
 of real scenes draw around (measured, see README.md)."""
 
@@ -92,14 +92,19 @@ def generate_scene(seed: int, *, date: int, height_px: int, width_px: int) -> Ge
     ground, land = _paint_ground(seed, canvas, terrain=terrain, plan=plan, sun_azimuth_rad=sky.sun_azimuth_rad)
     state = sea.sea_state(seed, date)
     water = sea.paint_sea(seed, date, canvas=canvas, terrain=terrain, state=state, shelter=_shelter(canvas, terrain))
-    scene = water + (ground - water) * land
+    # The ground shows where there is land; memory is reused, the layers are large.
+    ground -= water
+    ground *= land
+    scene = np.add(water, ground, out=water)
     fleet = draw_fleet(seed, date, canvas=canvas, plan=plan, state=state, land_points=_land_points(canvas, land))
     valid = sensor.swath_edge(seed, date, canvas=canvas)
     camera = sensor.draw_sensor(seed, date)
     fleet = [ship for ship in fleet if _inside_swath(ship, camera, valid)]
     _paint_fleet(seed, date, canvas=canvas, fleet=fleet, scene=scene, open_water=1.0 - land, sky=sky)
+    clutter.paint_floats(seed, canvas, terrain, scene)
     port_surface.paint_yachts(seed, canvas, plan, scene)
     port_surface.paint_cranes(canvas, plan, scene)
+    clutter.paint_aircraft(seed, date, canvas=canvas, scene=scene)
     clouds = atmosphere.build_clouds(seed, date, canvas=canvas, sky=sky)
     seen = atmosphere.apply_atmosphere(seed, date, canvas=canvas, sky=sky, clouds=clouds, scene=scene, water=1.0 - land)
     image = sensor.expose(seed, date, canvas=canvas, sensor=camera, scene=seen)
@@ -118,13 +123,15 @@ def _paint_ground(
     """Land reflectance (4, rows, columns) and the share of each cell that is land or built, (rows, columns)."""
     ground = paint_land(seed, canvas, terrain, sun_azimuth_rad)
     built = port_surface.paint_port(seed, canvas, plan, ground)
-    return ground, np.maximum(coverage(terrain.shore_px), built)
+    land = np.maximum(coverage(terrain.shore_px), built)
+    clutter.paint_jetties(seed, canvas, terrain, ground=ground, land=land)
+    return ground, land
 
 
 def _shelter(canvas: Canvas, terrain: Terrain) -> FloatArray:
     """1 inside the harbour, behind the moles, 0 in the open sea."""
     u, v = terrain.frame.to_uv(*canvas.grid())
-    inside = np.clip((150.0 - u) / 25.0, 0.0, 1.0) * np.clip((175.0 - np.abs(v)) / 25.0, 0.0, 1.0)
+    inside: FloatArray = np.clip((150.0 - u) / 25.0, 0.0, 1.0) * np.clip((175.0 - np.abs(v)) / 25.0, 0.0, 1.0)
     return inside
 
 
@@ -185,7 +192,8 @@ def _to_pixels(layer: FloatArray) -> FloatArray:
     edge = MARGIN_PX * SUBSAMPLES
     core = layer[edge:-edge, edge:-edge]
     rows, columns = core.shape[0] // SUBSAMPLES, core.shape[1] // SUBSAMPLES
-    return core.reshape(rows, SUBSAMPLES, columns, SUBSAMPLES).mean(axis=(1, 3))
+    pixels: FloatArray = core.reshape(rows, SUBSAMPLES, columns, SUBSAMPLES).mean(axis=(1, 3))
+    return pixels
 
 
 def main(arguments: list[str] | None = None) -> None:

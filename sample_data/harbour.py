@@ -93,6 +93,7 @@ def plan_harbour(seed: int, frame: CoastFrame, *, date: int) -> HarbourPlan:
     moles = _moles(rng, frame)
     marina_side = float(rng.choice((-1.0, 1.0)))
     pontoons, yachts, marina_mole = _marina(rng, frame, marina_side)
+    quays.append(_box(frame, u=-14.0, v=marina_side * (APRON_HALF_LENGTH_PX + 30.0), du=34.0, dv=62.0))
     return HarbourPlan(
         quays=tuple(quays),
         container_yards=tuple(yards),
@@ -208,9 +209,8 @@ def _apron_sheds(rng: np.random.Generator, frame: CoastFrame) -> list[Box]:
 def _new_block(rng: np.random.Generator, frame: CoastFrame) -> list[Box]:
     """The building block that the first date does not have: four large sheds behind the railway."""
     v = float(rng.uniform(-110.0, 110.0))
-    return [
-        _box(frame, u=-66.0 - 13.0 * row, v=v + 24.0 * column, du=9.0, dv=20.0) for row in (0, 1) for column in (0, 1)
-    ]
+    places = [(-66.0 - 13.0 * row, v + 24.0 * column) for row in (0, 1) for column in (0, 1)]
+    return [_box(frame, u=u, v=v, du=9.0, dv=20.0) for u, v in places]
 
 
 def _tank_farm(rng: np.random.Generator, frame: CoastFrame, side: float) -> list[tuple[Point, float]]:

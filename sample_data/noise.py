@@ -20,22 +20,33 @@ def stream(seed: int, name: str, *numbers: int) -> np.random.Generator:
 
 def lattice_noise(rng: np.random.Generator, x: FloatArray, y: FloatArray, spacing_px: float) -> FloatArray:
     """Smooth Gaussian noise of unit variance, shape (len(y), len(x)): cubic B-splines on a random lattice."""
-    rows = _bspline_matrix(y, spacing_px, rng.random())
-    columns = _bspline_matrix(x, spacing_px, rng.random())
-    coefficients = rng.standard_normal((rows.shape[1], columns.shape[1]))
-    field: FloatArray = rows @ coefficients @ columns.T
-    return field / _CUBIC_BSPLINE_RMS
+    return fractal_noise(rng, x, y, spacing_px=spacing_px, octaves=1)
 
 
 def fractal_noise(
     rng: np.random.Generator, x: FloatArray, y: FloatArray, *, spacing_px: float, octaves: int, gain: float = 0.5
 ) -> FloatArray:
-    """Octaves of lattice noise, each at half the spacing and `gain` times the amplitude; unit variance in all."""
+    """Octaves of lattice noise, each at half the spacing and `gain` times the amplitude; unit variance in all.
+
+    Each octave's lattice is the refinement of the one before (B-spline subdivision), so that only the last is sampled.
+    """
+    phase_y, phase_x = rng.random(2)
     amplitudes = gain ** np.arange(octaves)
-    total = np.zeros((len(y), len(x)))
-    for octave, amplitude in enumerate(amplitudes):
-        total += amplitude * lattice_noise(rng, x, y, spacing_px / 2**octave)
-    return total / np.sqrt(np.sum(amplitudes**2))
+    amplitudes /= np.sqrt(np.sum(amplitudes**2)) * _CUBIC_BSPLINE_RMS
+    rows = int((y[-1] - y[0]) / spacing_px + phase_y) + 4
+    columns = int((x[-1] - x[0]) / spacing_px + phase_x) + 4
+    nodes = amplitudes[0] * rng.standard_normal((rows, columns))
+    for amplitude in amplitudes[1:]:
+        nodes = _refined(_refined(nodes).T).T
+        nodes = nodes + amplitude * rng.standard_normal(nodes.shape)
+    finest_px, scale = spacing_px / 2 ** (octaves - 1), 2 ** (octaves - 1)
+    along_y = _interpolated(nodes, (y - y[0]) / finest_px + phase_y * scale)
+    column = (x - x[0]) / finest_px + phase_x * scale
+    field = np.empty((len(y), len(x)))
+    # In strips that stay in the processor's cache.
+    for top in range(0, len(y), 32):
+        field[top : top + 32] = _interpolated(along_y[top : top + 32].T, column).T
+    return field
 
 
 def wave_noise(
@@ -53,7 +64,8 @@ def wave_noise(
     off_axis = (np.arctan2(ky, kx) - direction_rad + np.pi / 2) % np.pi - np.pi / 2
     lobe = np.exp(-0.5 * (off_axis / spread_rad) ** 2 - 0.5 * (np.log(wave_number * wavelength) / 0.35) ** 2)
     field: FloatArray = np.fft.irfft2(np.fft.rfft2(rng.standard_normal(shape)) * lobe, s=shape)
-    return field / field.std()
+    field /= field.std()
+    return field
 
 
 def cell_hash(column: NDArray[np.int64], row: NDArray[np.int64], salt: int) -> FloatArray:
@@ -68,12 +80,24 @@ def cell_hash(column: NDArray[np.int64], row: NDArray[np.int64], salt: int) -> F
     return (state >> np.uint64(11)).astype(np.float64) * 2.0**-53
 
 
-def _bspline_matrix(position: FloatArray, spacing_px: float, phase: float) -> FloatArray:
-    """Weights (len(position), lattice nodes) of the cubic B-spline; each row sums to 1."""
-    t = (position - position[0]) / spacing_px + phase
-    first = np.floor(t).astype(np.int64)
-    f = t - first
-    weights = np.stack([(1 - f) ** 3, 3 * f**3 - 6 * f**2 + 4, -3 * f**3 + 3 * f**2 + 3 * f + 1, f**3], axis=1) / 6.0
-    matrix = np.zeros((len(position), int(first[-1]) + 4))
-    np.put_along_axis(matrix, first[:, None] + np.arange(4), weights, axis=1)
-    return matrix
+def _refined(nodes: FloatArray) -> FloatArray:
+    """The same spline on a lattice of half the spacing along the first axis; n nodes become 2 n - 3."""
+    finer = np.empty((2 * len(nodes) - 3, nodes.shape[1]))
+    finer[0::2] = 0.5 * (nodes[:-1] + nodes[1:])
+    finer[1::2] = 0.125 * (nodes[:-2] + 6.0 * nodes[1:-1] + nodes[2:])
+    return finer
+
+
+def _interpolated(nodes: FloatArray, position: FloatArray) -> FloatArray:
+    """The cubic B-spline along the first axis at positions in lattice units; node k is centred at k - 1."""
+    nodes = np.ascontiguousarray(nodes)
+    first = np.floor(position).astype(np.int64)
+    f = position - first
+    weights = np.stack([(1 - f) ** 3, 3 * f**3 - 6 * f**2 + 4, -3 * f**3 + 3 * f**2 + 3 * f + 1, f**3]) / 6.0
+    total = np.zeros((len(position), nodes.shape[1]))
+    gathered = np.empty_like(total)
+    for tap, weight in enumerate(weights):
+        np.take(nodes, first + tap, axis=0, out=gathered, mode="clip")
+        gathered *= weight[:, None]
+        total += gathered
+    return total

@@ -32,8 +32,8 @@ class SeaState:
     """Standard deviation of swell and waves in the open sea, DN in B02."""
     glint_dn: float
     """Mean surface reflection, DN in B02."""
-    glint_slope_dn: float
-    """Its change from one side of the scene to the other, DN."""
+    glint_slope: float
+    """Its change from one side of the scene to the other, relative."""
     deep: tuple[float, float, float, float]
     """Colour of deep water below the surface, DN per band."""
 
@@ -45,9 +45,9 @@ def sea_state(seed: int, date: int) -> SeaState:
     base = np.array([place.uniform(160, 270), 130.0 * green + 40.0, 50.0 * green + 5.0, 14.0])
     return SeaState(
         wind_from_rad=float(today.uniform(0.0, 2.0 * np.pi)),
-        swell_dn=float(today.uniform(4.0, 11.0)),
-        glint_dn=float(today.uniform(60.0, 135.0)),
-        glint_slope_dn=float(today.uniform(-45.0, 45.0)),
+        swell_dn=float(today.uniform(5.0, 16.0)),
+        glint_dn=float(np.exp(today.uniform(np.log(55.0), np.log(330.0)))),
+        glint_slope=float(today.uniform(-0.5, 0.5)),
         deep=tuple(base * today.uniform(0.95, 1.05)),
     )
 
@@ -58,16 +58,23 @@ def paint_sea(
     """Reflectance of the water everywhere on the canvas, (4, rows, columns); `shelter` is 1 behind the moles."""
     place = stream(seed, "sea bed")
     today = stream(seed, "sea surface", date)
-    depth = terrain.shore_px * (1.0 + 0.35 * fractal_noise(place, canvas.x, canvas.y, spacing_px=60.0, octaves=4))
-    bottom = np.exp(-np.maximum(depth, 0.0) / 15.0)
-    plume = smoothstep(0.1, 2.6, _warped(today, canvas) + 1.6 * np.exp(-np.maximum(terrain.shore_px, 0.0) / 110.0))
-    water = spectrum(*state.deep) + SHALLOW * (bottom * (1.0 - 0.7 * shelter)) + PLUME * plume
-    water = water + GLINT_COLOUR * _surface(today, canvas=canvas, state=state, shelter=shelter)
+    slope = 1.0 + 0.35 * fractal_noise(place, canvas.x, canvas.y, spacing_px=60.0, octaves=4)
+    depth = np.maximum(terrain.coast_px, 0.0) * np.maximum(slope, 0.4)
+    # The coast shelves gently; islets and rocks rise steeply.
+    bottom = np.maximum(np.exp(-depth / 15.0), np.exp(-np.maximum(terrain.shore_px, 0.0) / 4.0))
+    stirred = fractal_noise(today, canvas.x, canvas.y, spacing_px=130.0, octaves=5, gain=0.6)
+    plume = smoothstep(0.1, 2.6, stirred + 1.6 * np.exp(-np.maximum(terrain.coast_px, 0.0) / 110.0))
+    surface = _surface(today, canvas=canvas, state=state, shelter=shelter)
+    water = SHALLOW * (bottom * (1.0 - 0.7 * shelter))
+    water += spectrum(*state.deep)
+    water += PLUME * plume
+    water += GLINT_COLOUR * surface
     surf = smoothstep(2.4, 0.3, np.abs(terrain.shore_px - 0.8)) * smoothstep(
         -0.2, 1.6, lattice_noise(today, canvas.x, canvas.y, 6.0)
     )
     exposed = surf * (1.0 - shelter) * min(state.swell_dn / 8.0, 1.0)
-    return water + (SURF - water) * exposed * 0.6
+    water += (SURF - water) * (0.6 * exposed)
+    return water
 
 
 def _surface(rng: np.random.Generator, *, canvas: Canvas, state: SeaState, shelter: FloatArray) -> FloatArray:
@@ -78,7 +85,7 @@ def _surface(rng: np.random.Generator, *, canvas: Canvas, state: SeaState, shelt
         canvas.width_px, canvas.height_px
     )
     wind = fractal_noise(rng, canvas.x, canvas.y, spacing_px=220.0, octaves=4)
-    surface = state.glint_dn + state.glint_slope_dn * across + 0.12 * state.glint_dn * wind
+    surface: FloatArray = state.glint_dn * (1.0 + state.glint_slope * across + 0.12 * wind)
     # Compass angle to the normal of the crests in image axes.
     travel_rad = state.wind_from_rad - np.pi / 2
     swell = wave_noise(
@@ -93,7 +100,8 @@ def _surface(rng: np.random.Generator, *, canvas: Canvas, state: SeaState, shelt
     surface += state.swell_dn * roughness * (0.75 * swell + 0.75 * chop) * (1.0 - 0.75 * shelter)
     surface *= 1.0 - 0.28 * _slicks(rng, canvas) * smoothstep(0.2, -0.6, wind)
     seam = np.where(x + 0.18 * y > rng.uniform(0.25, 0.85) * canvas.width_px, 1.0, -1.0)
-    return surface * (1.0 - 0.30 * shelter) + 3.0 * seam
+    surface += 3.0 * seam - 0.30 * shelter * surface
+    return surface
 
 
 def _slicks(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
@@ -102,8 +110,3 @@ def _slicks(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
     width = 0.05 + 0.10 * np.abs(lattice_noise(rng, canvas.x, canvas.y, 140.0))
     lines: FloatArray = np.exp(-((field / width) ** 2))
     return lines
-
-
-def _warped(rng: np.random.Generator, canvas: Canvas) -> FloatArray:
-    plume: FloatArray = fractal_noise(rng, canvas.x, canvas.y, spacing_px=130.0, octaves=5, gain=0.6)
-    return plume

@@ -42,8 +42,8 @@ def draw_sensor(seed: int, date: int) -> Sensor:
     return Sensor(
         shift_x_px=float(shift_x_px),
         shift_y_px=float(shift_y_px),
-        blur_px=float(stream(seed, "optics").uniform(0.55, 0.75)),
-        read_noise_dn=float(rng.uniform(3.5, 6.0)),
+        blur_px=float(stream(seed, "optics").uniform(0.50, 0.68)),
+        read_noise_dn=float(rng.uniform(4.5, 7.0)),
         shot_noise_dn=float(rng.uniform(5.0, 8.0)),
         pattern_noise_dn=float(rng.uniform(1.5, 3.5)),
     )
@@ -58,7 +58,7 @@ def expose(seed: int, date: int, *, canvas: Canvas, sensor: Sensor, scene: Float
 
 
 def swath_edge(seed: int, date: int, *, canvas: Canvas) -> NDArray[np.bool_]:
-    """True where the sensor saw the ground, (height_px, width_px); every odd date loses a corner to the swath's edge."""
+    """True where the sensor saw the ground, (height_px, width_px); odd dates lose a corner to the swath's edge."""
     y, x = np.mgrid[: canvas.height_px, : canvas.width_px] + 0.5
     if date % 2 == 0:
         return np.ones(x.shape, dtype=bool)
@@ -104,7 +104,7 @@ def _sample(layer: FloatArray, taps: tuple[NDArray[np.int64], FloatArray], *, ax
 
 def _noise(rng: np.random.Generator, canvas: Canvas, sensor: Sensor, image: FloatArray) -> FloatArray:
     """Shot and read noise, spread over neighbours as resampling to the map grid does, and a weak smooth pattern."""
-    x, y = np.arange(canvas.width_px) + 0.5, np.arange(canvas.height_px) + 0.5
+    x, y = np.arange(canvas.width_px, dtype=np.float64), np.arange(canvas.height_px, dtype=np.float64)
     deviation = np.hypot(sensor.read_noise_dn, sensor.shot_noise_dn * np.sqrt(np.maximum(image, 0.0) / 1000.0))
     grain = rng.standard_normal(image.shape)
     for axis in (1, 2):

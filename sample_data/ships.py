@@ -189,4 +189,4 @@ def paint_wake(canvas: Canvas, ship: Ship, scene: FloatArray, water: FloatArray,
     arms = np.exp(-((arm / 0.55) ** 2)) * np.exp(-behind_bow / (0.6 * reach_px)) * feathers * strength
     arms *= smoothstep(0.0, 1.0, behind_bow)
     foam = np.clip(0.85 * turbulent + 0.30 * arms, 0.0, 1.0) * water[rows, columns]
-    scene[:, rows, columns] += spectrum(950, 980, 820, 560) * foam * rng.uniform(0.55, 1.0)
+    scene[:, rows, columns] += spectrum(950, 980, 820, 560) * foam * rng.uniform(0.8, 1.5)
