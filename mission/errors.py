@@ -4,6 +4,8 @@ MissionError
 ├── ScenarioError     a scenario file that cannot be read, or says something impossible
 ├── OrbitError        an orbit, a station or a span of time that cannot be computed
 ├── ChannelError      a link fault model with impossible numbers
+├── TruthError        a truth file that cannot be read
+├── RunError          a run that cannot be started or finished as asked
 └── ReportError       a picture or a page of the report that cannot be made
 """
 
@@ -57,3 +59,11 @@ class ChannelError(MissionError):
 
 class ReportError(MissionError):
     """A picture or a page of the report cannot be made."""
+
+
+class TruthError(MissionError):
+    """A truth file cannot be read."""
+
+
+class RunError(MissionError):
+    """A run cannot be started, or finished, as asked."""

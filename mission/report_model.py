@@ -47,6 +47,8 @@ class SceneFigures(ReportPart):
     valid_fraction: Share | None = None
     tiles: dict[str, Count] = {}
     """Tiles by outcome (`kept`, `nodata`, `cloud`, ...)."""
+    notes: tuple[str, ...] = ()
+    """What a reader should know of the scene: why nothing was searched, what was assumed."""
 
 
 class ByteFigures(ReportPart):

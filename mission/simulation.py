@@ -33,6 +33,8 @@ class ContactLog:
     """Transfer frames on the downlink."""
     uplink_bytes: int = 0
     """Bytes of transfer frames on the uplink."""
+    repeated_bytes: int = 0
+    """Bytes of records and file segments among them that had been sent before."""
     downlink: ChannelCounts = field(default_factory=ChannelCounts)
     """What the channel did to them."""
 
@@ -136,11 +138,14 @@ class World:
         self._up = Channel(planned.uplink, self._streams.generator(f"uplink/{number}")) if planned.uplink else None
         self._log = log
         log.downlink = self._down.counts
+        log.repeated_bytes = -self.computer.repeated_bytes
         self._los_ms = planned.contact.los_ms
         self.tell_station(ground_events.ContactStarted(contact=planned.contact))
         self.tell_computer(onboard_events.ContactStarted(contact=planned.contact))
 
     def _end_contact(self) -> None:
+        if self._log is not None:
+            self._log.repeated_bytes += self.computer.repeated_bytes
         self._down = self._up = self._log = None
         self.tell_computer(onboard_events.ContactEnded())
         self.tell_station(ground_events.ContactEnded())
@@ -183,9 +188,9 @@ class World:
             self.tell_computer(onboard_events.FrameHeard(frame=arrival.frame))
 
     def _wake(self, direction: str, at_ms: int | None) -> None:
-        """Offer a transmitter at a time, in place of any offer made before; never before it is free."""
+        """Offer a transmitter at a time, in place of any offer made before; never before it is free, nor after the contact."""
         channel = self._down if direction == "down" else self._up
-        if channel is None or at_ms is None:
+        if channel is None or at_ms is None or at_ms >= self._los_ms:
             return
         self._wake_token[direction] += 1
         token = self._wake_token[direction]

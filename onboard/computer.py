@@ -53,6 +53,8 @@ class OnboardComputer:
         self.capacity_bytes = capacity_bytes
         self.next_transaction = first_transaction
         self.refused_packets = 0
+        self.naks_heard = 0
+        self._repeated_bytes = 0
         self._source = CfdpSource(profile.onboard_entity, profile.ground_entity, profile.source_settings)
         self._packets = PacketSender()
         self._express = FrameAssembler(profile.spacecraft_id, VirtualChannel.EXPRESS, frame_bytes=profile.frame_bytes)
@@ -61,6 +63,7 @@ class OnboardComputer:
         self._bundles: dict[int, tuple[LayerAddress, ...]] = {}
         self._in_flight: set[LayerAddress] = set()
         self._express_sent_ms: dict[LayerAddress, int] = {}
+        self._express_ever_sent: set[LayerAddress] = set()
         self._plan: list[Layer] = []
         self._newest_density = 0.0
         self._in_contact = False
@@ -89,6 +92,12 @@ class OnboardComputer:
     def has_unfinished_business(self) -> bool:
         """Whether anything waits to be sent or acknowledged."""
         return bool(self.store.backlog())
+
+    @property
+    def repeated_bytes(self) -> int:
+        """Bytes of records and file segments sent again so far."""
+        under_way = (self._source.statistics(one.transaction_seq) for one in self._source.open_transactions)
+        return self._repeated_bytes + sum(statistics.retransmitted_bytes for statistics in under_way)
 
     # ---- keeping
 
@@ -152,8 +161,11 @@ class OnboardComputer:
             sent_ms = self._express_sent_ms.get(layer.address)
             if sent_ms is not None and now_ms < sent_ms + self.profile.express_repeat_ms:
                 continue
-            if sent_ms is None:
+            if sent_ms is None and layer.address not in self._express_ever_sent:
                 first_time.append(layer.address)
+                self._express_ever_sent.add(layer.address)
+            else:
+                self._repeated_bytes += layer.size_bytes
             self._express_sent_ms[layer.address] = now_ms
             self._express.push(self._packets.packet(Apid.EXPRESS, self._record(layer.address)))
         if first_time:
@@ -222,6 +234,8 @@ class OnboardComputer:
         for event in events:
             if not isinstance(event, TransactionFinished):
                 continue
+            self._repeated_bytes += event.statistics.retransmitted_bytes
+            self.naks_heard += event.statistics.naks_received
             addresses = self._bundles.pop(event.transaction.transaction_seq, ())
             self._in_flight.difference_update(addresses)
             if event.delivered:

@@ -144,7 +144,7 @@ class ScenePipeline:
             return _tile_report(tile, TileOutcome.POWER, why), []
         try:
             with self.energy.charge(EnergyStep.INGEST, mpix):
-                padded = frame.read(tile.core, self.settings.halo_px)
+                padded = frame.read_around(tile.core, tile.padded)
                 valid = frame.valid(tile.core)
         except TileReadError as error:
             return _tile_report(tile, TileOutcome.UNREADABLE, str(error)), []

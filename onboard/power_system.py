@@ -12,7 +12,7 @@ from onboard.energy_forecast import Loads, forecast_horizon_ms, forecast_net_j
 from onboard.energy_ledger import EnergyLedger
 from onboard.energy_prices import EnergyPrices, EnergyStep
 from onboard.governor import Decision, GovernorState, decide
-from onboard.meter import Meter
+from onboard.meter import EnergyReading, Meter
 from onboard.sunlight import Sunlight
 
 
@@ -92,13 +92,19 @@ class PowerSystem:
 
     @contextmanager
     def charge(self, step: EnergyStep, mpix: float) -> Iterator[None]:
-        """Meter the work inside, then take its joules from the battery and enter them in the ledger."""
-        measured = self.meter.measure(step, megapixels=mpix)
-        with measured as reading:
-            yield
-        self.battery = self.battery.draw(reading.energy_j)
-        self.ledger.charge(step, reading.energy_j)
-        self._note(step)
+        """Meter the work inside, then take its joules from the battery and enter them in the ledger.
+
+        Work that ends with an exception has cost its joules all the same.
+        """
+        reading: EnergyReading | None = None
+        try:
+            with self.meter.measure(step, megapixels=mpix) as reading:
+                yield
+        finally:
+            if reading is not None:
+                self.battery = self.battery.draw(reading.energy_j)
+                self.ledger.charge(step, reading.energy_j)
+                self._note(step)
 
     def _pass_time(self, to_ms: int) -> None:
         on_air = any(aos <= self.now_ms < los for aos, los in self._contacts_ms)

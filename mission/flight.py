@@ -1,0 +1,192 @@
+"""One flight: scenes are captured, worked through on board and sent over the contacts, all in virtual time.
+
+The flight joins the scenario, the cores and the simulated world. It reads pixels through the frames it is given and
+nothing else; what it made is handed back as a `FlightRecord`.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from downlink.journal import Journal, MemoryJournal
+from downlink.link_profile import LinkProfile
+from downlink.products import Layer, LayerAddress
+from ground.station import GroundStation
+from ground.store import LayerStore
+from mission.contacts import PlannedContact, capture_times_ms, plan_contacts
+from mission.eclipse import sunlight_intervals
+from mission.scenario import Scenario
+from mission.simulation import World
+from mission.streams import Streams
+from onboard.battery import Battery
+from onboard.computer import OnboardComputer
+from onboard.detector import Detector
+from onboard.energy_forecast import Loads
+from onboard.energy_prices import EnergyPrices
+from onboard.link_events import LayersCaptured
+from onboard.meter import choose_meter
+from onboard.pipeline import PipelineSettings, ProcessedScene, ScenePipeline, TileReport
+from onboard.policy import Policy
+from onboard.power_system import PowerSystem
+from onboard.screening import ScreeningSettings
+from onboard.sensor_frame import SensorFrame
+from onboard.store import ProductStore
+from onboard.sunlight import Sunlight
+from onboard.valuation import ValuedLayer
+
+PEAK_DN = {"uint8": 255, "uint16": 10_000}
+"""Full scale of a PSNR where the scenario says nothing: all counts of 8 bits, reflectance 1 of Sentinel-2."""
+AFTER_LAST_CONTACT_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlightRecord:
+    """Everything that a flight leaves behind."""
+
+    scenario: Scenario
+    """As flown."""
+    seed: int
+    """Of every random stream."""
+    contacts: tuple[PlannedContact, ...]
+    """In order of AOS."""
+    captured_ms: tuple[int, ...]
+    """Per scene."""
+    scenes: tuple[ProcessedScene, ...]
+    """What the pipeline made of each."""
+    world: World
+    """Observations, contact logs, both cores and their stores."""
+    power: PowerSystem
+    """Battery history and energy ledger."""
+    captured: dict[LayerAddress, Layer]
+    """Every layer made on board, in the order of making."""
+    raw_bytes: int
+    """Pixels captured, uncompressed."""
+
+    @property
+    def product_store(self) -> ProductStore:
+        return self.world.computer.store
+
+    @property
+    def layer_store(self) -> LayerStore:
+        return self.world.station.store
+
+
+@dataclass(slots=True, kw_only=True)
+class Flight:
+    """Set up with what flies, then flown once."""
+
+    scenario: Scenario
+    """Orbit, contacts, channel, power."""
+    policy: Policy
+    """What is worth sending."""
+    detector: Detector | None
+    """What looks at tiles."""
+    seed: int
+    """Of every random stream."""
+    onboard_journal: Journal = field(default_factory=MemoryJournal)
+    """Memory of the product store."""
+    ground_journal: Journal = field(default_factory=MemoryJournal)
+    """Memory of the ground's store."""
+    on_tile: Callable[[TileReport], None] = field(default=lambda report: None)
+    """Told of every tile done."""
+    on_arrival: Callable[[int], None] = field(default=lambda layers: None)
+    """Told after every event how many layers are on the ground."""
+
+    def fly(self, frames: Sequence[SensorFrame]) -> FlightRecord:
+        """Capture `frames` in order, process and send them. Raises ScenarioError when no contact can carry anything."""
+        raw_bytes = sum(raw_size_bytes(frame) for frame in frames)
+        contacts = plan_contacts(self.scenario, raw_bytes=raw_bytes)
+        captured_ms = capture_times_ms(self.scenario, contacts, count=len(frames))
+        profile = self._profile()
+        computer = OnboardComputer(
+            ProductStore(self.onboard_journal), profile, capacity_bytes=self.scenario.store.capacity_bytes
+        )
+        world = World(computer, GroundStation(LayerStore(self.ground_journal), profile), contacts, Streams(self.seed))
+        power = self._power(contacts)
+        world.on_time = power.advance
+        world.after_event = lambda: self.on_arrival(len(world.station.store.addresses))
+        layers: dict[LayerAddress, Layer] = {}
+        scenes: list[ProcessedScene] = []
+        ready_ms = 0
+        for number, (frame, at_ms) in enumerate(zip(frames, captured_ms, strict=True)):
+            ready_ms = max(ready_ms, at_ms) + self._processing_ms(frame)
+            world.schedule(
+                ready_ms,
+                lambda n=number, f=frame, t=at_ms: scenes.append(self._process(world, power, layers, n, f, t)),  # type: ignore[misc]
+            )
+        world.schedule(contacts[-1].contact.los_ms + AFTER_LAST_CONTACT_MS, lambda: None)
+        world.run()
+        return FlightRecord(
+            scenario=self.scenario,
+            seed=self.seed,
+            contacts=contacts,
+            captured_ms=captured_ms,
+            scenes=tuple(scenes),
+            world=world,
+            power=power,
+            captured=layers,
+            raw_bytes=raw_bytes,
+        )
+
+    def _process(
+        self,
+        world: World,
+        power: PowerSystem,
+        layers: dict[LayerAddress, Layer],
+        number: int,
+        frame: SensorFrame,
+        captured_ms: int,
+    ) -> ProcessedScene:
+        def emit(fresh: Sequence[ValuedLayer]) -> None:
+            layers.update((valued.layer.address, valued.layer) for valued in fresh)
+            world.tell_computer(LayersCaptured(layers=fresh))
+
+        pipeline = ScenePipeline(
+            policy=self.policy,
+            settings=PipelineSettings(
+                screening=ScreeningSettings(), peak_dn=self.scenario.sensor.peak_dn or PEAK_DN[frame.dtype]
+            ),
+            detector=self.detector,
+            energy=power,
+            emit=emit,
+            on_tile=self.on_tile,
+        )
+        return pipeline.process(frame, scene=number + 1, captured_ms=captured_ms)
+
+    def _processing_ms(self, frame: SensorFrame) -> int:
+        """Time on one core of the flight computer, by the price list: joules over watts."""
+        prices, mpix = self.scenario.power.prices, frame.height * frame.width / 1e6
+        price_j_per_mpix = (
+            prices.ingest_j_per_mpix + prices.screen_j_per_mpix + prices.detect_j_per_mpix + prices.encode_j_per_mpix
+        )
+        return round(1000 * price_j_per_mpix * mpix / self.scenario.power.core_w)
+
+    def _profile(self) -> LinkProfile:
+        link = self.scenario.link
+        return LinkProfile(
+            spacecraft_id=link.spacecraft_id,
+            frame_bytes=link.frame_bytes,
+            express_repeat_ms=round(link.alert_repeat_s * 1000),
+            ack_timeout_ms=round(link.ack_timer_s * 1000),
+            nak_timeout_ms=round(link.nak_timer_s * 1000),
+        )
+
+    def _power(self, contacts: Sequence[PlannedContact]) -> PowerSystem:
+        section = self.scenario.power
+        prices = EnergyPrices(**section.prices.model_dump())
+        end_ms = max(self.scenario.horizon_ms, contacts[-1].contact.los_ms + AFTER_LAST_CONTACT_MS)
+        satellite = self.scenario.orbit.satellite(self.scenario.start_ms)
+        return PowerSystem(
+            Battery(capacity_j=section.capacity_j, charge_j=section.initial_charge_j),
+            reserve_j=section.reserve_j,
+            loads=Loads(panel_w=section.panel_w, idle_w=section.idle_w, radio_w=section.radio_w),
+            sunlight=Sunlight(intervals=sunlight_intervals(satellite, self.scenario.start_ms, end_ms)),
+            contacts_ms=[(planned.contact.aos_ms, planned.contact.los_ms) for planned in contacts],
+            prices=prices,
+            meter=choose_meter(section.meter, prices=prices, core_w=section.core_w),
+            start_ms=self.scenario.start_ms,
+        )
+
+
+def raw_size_bytes(frame: SensorFrame) -> int:
+    """Uncompressed pixels of a scene."""
+    return frame.height * frame.width * len(frame.band_names) * (1 if frame.dtype == "uint8" else 2)
