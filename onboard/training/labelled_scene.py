@@ -44,7 +44,7 @@ def read_labelled_scenes(data_dir: Path, bands: Sequence[str]) -> list[LabelledS
 
 
 def read_generated_scene(image_path: Path, truth_path: Path, bands: Sequence[str]) -> LabelledScene:
-    """Read a scene whose truth is a GeoJSON of ship polygons (longitude, latitude; or pixels in `corners_px`)."""
+    """Read a scene whose truth is a GeoJSON of ship polygons in longitude and latitude."""
     pixels, names, georeference = _read_pixels(image_path)
     features = json.loads(truth_path.read_text())["features"]
     ships = [_corners_px(feature, georeference) for feature in features]
@@ -73,8 +73,6 @@ def _read_pixels(path: Path) -> tuple[np.ndarray, tuple[str, ...], tuple[rasteri
 
 
 def _corners_px(feature: dict[str, Any], georeference: tuple[rasterio.Affine, object]) -> np.ndarray:
-    if "corners_px" in feature["properties"]:
-        return np.array(feature["properties"]["corners_px"], dtype=np.float64)
     affine, crs = georeference
     ring = feature["geometry"]["coordinates"][0][:4]
     xs, ys = transform_coordinates("EPSG:4326", crs, [p[0] for p in ring], [p[1] for p in ring])
