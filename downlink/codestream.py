@@ -100,6 +100,23 @@ def join_layers(shape: CodestreamShape, layers: Sequence[bytes]) -> bytes:
     return header + start_of_tile + SOD.to_bytes(2, "big") + body + EOC.to_bytes(2, "big")
 
 
+def first_layers(data: bytes, count: int) -> bytes:
+    """The first `count` quality layers of any single-tile LRCP codestream with packet lengths, as a codestream.
+
+    Unlike `join_layers` it keeps the stream's own header. Raises CodestreamError when the stream cannot be cut there.
+    """
+    header, start_of_tile = _read_main_header(data)
+    lengths, body = _read_packet_lengths(data, start_of_tile)
+    at = header.find(COD.to_bytes(2, "big"))
+    layers = int.from_bytes(header[at + 6 : at + 8], "big") if at > 0 else 0
+    if not 1 <= count <= layers or len(lengths) % layers or header[at + 5] != 0:
+        raise CodestreamError(f"cannot cut {count} layers from a codestream of {layers} and {len(lengths)} packets")
+    end = body + sum(lengths[: len(lengths) // layers * count])
+    start = struct.pack(">HHHIBB", SOT, 10, 0, 12 + 2 + end - body, 0, 1)
+    patched = header[: at + 6] + count.to_bytes(2, "big") + header[at + 8 :]
+    return patched + start + SOD.to_bytes(2, "big") + data[body:end] + EOC.to_bytes(2, "big")
+
+
 def _read_main_header(data: bytes) -> tuple[bytes, int]:
     """The main header without comments, and the position of the first SOT."""
     if data[:2] != SOC.to_bytes(2, "big"):
