@@ -67,6 +67,6 @@ def _png(colours: NDArray[np.uint8], valid: Mask) -> bytes:
     opaque = np.where(valid, 255, 0).astype(np.uint8)
     height, width = valid.shape
     with MemoryFile() as memory:
-        with memory.open(driver="PNG", height=height, width=width, count=4, dtype="uint8") as dataset:
+        with memory.open(driver="PNG", height=height, width=width, count=4, dtype="uint8", ZLEVEL=3) as dataset:
             dataset.write(np.concatenate([colours, opaque[None]]))
         return bytes(memory.getbuffer())

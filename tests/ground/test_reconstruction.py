@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from downlink.image_layers import DecodedImage, ImageAssembly, encode_image
 from downlink.scene import SceneSummary, Window
+from ground.comparison import region_mask, squared_error
 from ground.errors import GroundError, ImageMismatchError
-from ground.quality import quality_code
+from ground.quality import psnr_of_code_db, quality_code
 from ground.reconstruction import (
     RebuiltScene,
     UndecodedImage,
@@ -191,6 +192,14 @@ def test_a_scene_of_real_layers_comes_back_byte_exact(make_summary: MakeSummary)
     np.testing.assert_array_equal(lossy.valid, exact.valid)
     assert (lossy.pixels[:, ~lossy.valid] == 113).all()
     assert 0 < lossy.quality[lossy.valid].max() < 255
+    # What the code promises is what is measured, but for the 4.5 % within which a header states the error.
+    for window in tile_windows(summary):
+        here = region_mask(lossy.valid.shape, [window]) & lossy.valid
+        if here.any():
+            measured_db = squared_error(original, lossy.pixels, here).psnr_db(summary.peak_dn)
+            promised_db = psnr_of_code_db(int(lossy.quality[here].max()))
+            assert measured_db is not None and promised_db is not None
+            assert promised_db - 0.2 <= measured_db <= promised_db + 0.7
 
 
 def bad(image: DecodedImage, **fields: object) -> DecodedImage:
