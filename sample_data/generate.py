@@ -31,7 +31,7 @@ OUTLINE_MARGIN_PX = 1.4
 """Truth outlines are this much larger than the hull on each side: what the blur makes of it, and what annotators
 of real scenes draw around (measured, see README.md)."""
 
-OBSCURED_OPACITY = 0.5
+OBSCURED_OPACITY = 0.3
 """A ship is obscured when clouds take at least this share of the light above its outline."""
 
 
@@ -198,6 +198,7 @@ def _to_pixels(layer: FloatArray) -> FloatArray:
 
 def main(arguments: list[str] | None = None) -> None:
     """Write the two dates and their truth."""
+    # Here, so that importing this module needs no rasterio.
     from sample_data.geotiff import DATES, write_scene
 
     parser = argparse.ArgumentParser(prog="python -m sample_data.generate", description=__doc__)

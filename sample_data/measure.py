@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from sample_data.canvas import BANDS, FloatArray
 from sample_data.shapes import Box
+from sample_data.ship_profile import ship_profile
 
 Mask = NDArray[np.bool_]
 Figures = dict[str, float]
@@ -49,7 +50,7 @@ class Subject:
 
 def measure(subject: Subject) -> Figures:
     """All figures of a scene, by name, in the table's order."""
-    sea, land = _sea_and_land(subject)
+    sea, land = sea_and_land(subject)
     figures: Figures = {}
     for name, mask in (("sea", sea), ("land", land)):
         for band, values in zip(BANDS, subject.image, strict=True):
@@ -101,7 +102,7 @@ def _box(corners: FloatArray) -> Box:
     )
 
 
-def _sea_and_land(subject: Subject) -> tuple[Mask, Mask]:
+def sea_and_land(subject: Subject) -> tuple[Mask, Mask]:
     """Pixels of open sea and of land, both well away from the shore, from clouds, nodata and ships."""
     image = subject.image
     usable = (image > 0).all(axis=0) & (image[0] < CLOUD_DN)
@@ -224,7 +225,7 @@ def _ship_figures(subject: Subject, sea: Mask) -> Figures:
         "ship outline length p90, m": float(np.percentile(lengths, 90)),
         "ship outline width p50, m": float(np.percentile(widths, 50)),
     }
-    profiles = [p for box in subject.boxes if (p := _ship_profile(subject.image, box)) is not None]
+    profiles = [p for box in subject.boxes if (p := ship_profile(subject.image, box)) is not None]
     figures["ships in open water"] = float(len(profiles))
     for i, band in enumerate(BANDS):
         figures[f"ship contrast {band}, DN"] = _median([p.contrast[i] for p in profiles])
@@ -237,58 +238,6 @@ def _ship_figures(subject: Subject, sea: Mask) -> Figures:
 
 def _median(values: list[float]) -> float:
     return float(np.median(values)) if values else float("nan")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ShipProfile:
-    contrast: tuple[float, ...]
-    """Mean over the outline minus the water around, per band, DN."""
-    peak: tuple[float, ...]
-    """95th percentile over the outline minus the water around, per band, DN."""
-    box_over_fwhm: float
-    """Outline width over the full width at half maximum of the mean cross profile in B08."""
-    box_minus_fwhm_px: float
-    """Their difference, pixels."""
-
-
-def _ship_profile(image: FloatArray, box: Box) -> _ShipProfile | None:
-    """The look of one ship, or None when it is not surrounded by dark, even water (quays, neighbours, wakes)."""
-    reach = int(np.ceil(box.length_px / 2 + 7))
-    x0, y0 = int(box.x) - reach, int(box.y) - reach
-    if x0 < 0 or y0 < 0 or x0 + 2 * reach > image.shape[2] or y0 + 2 * reach > image.shape[1]:
-        return None
-    part = image[:, y0 : y0 + 2 * reach, x0 : x0 + 2 * reach]
-    rows, columns = np.mgrid[: 2 * reach, : 2 * reach] + 0.5
-    along, across = box.local(columns + x0, rows + y0)
-    inside = (np.abs(along) < box.length_px / 2) & (np.abs(across) < box.width_px / 2)
-    outside = (np.abs(along) > box.length_px / 2 + 2) | (np.abs(across) > box.width_px / 2 + 2)
-    ring = outside & (np.abs(along) < box.length_px / 2 + 6) & (np.abs(across) < box.width_px / 2 + 6)
-    water = np.median(part[:, ring], axis=1)
-    if np.percentile(part[3, ring], 90) > water[3] + 150 or (part == 0).any():
-        return None
-    contrast = part[:, inside].mean(axis=1) - water
-    peak = np.percentile(part[:, inside], 95, axis=1) - water
-    fwhm_px = _half_maximum_width(part[3] - water[3], along, across, box)
-    if fwhm_px is None:
-        return None
-    return _ShipProfile(
-        contrast=tuple(contrast),
-        peak=tuple(peak),
-        box_over_fwhm=box.width_px / fwhm_px,
-        box_minus_fwhm_px=box.width_px - fwhm_px,
-    )
-
-
-def _half_maximum_width(excess: FloatArray, along: FloatArray, across: FloatArray, box: Box) -> float | None:
-    """Full width at half maximum of the mean profile across the hull's middle, pixels."""
-    middle = np.abs(along) < box.length_px / 4
-    edges = np.arange(-box.width_px, box.width_px + 0.51, 0.5)
-    weights, _ = np.histogram(across[middle], edges)
-    sums, _ = np.histogram(across[middle], edges, weights=excess[middle])
-    profile = sums / np.maximum(weights, 1)
-    if profile.max() <= 100.0:
-        return None
-    return float((profile > profile.max() / 2).sum() * 0.5)
 
 
 def print_table(real: list[Figures], generated: list[tuple[str, Figures]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -90,7 +91,7 @@ def paint_disc(layer: FloatArray, canvas: Canvas, centre: Point, radius_px: floa
 def segment_boxes(points: Sequence[Point], width_px: float) -> list[Box]:
     """A polyline as boxes, one for each segment, each lengthened by half a width so that the joints close."""
     boxes = []
-    for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+    for (x0, y0), (x1, y1) in pairwise(points):
         length_px = float(np.hypot(x1 - x0, y1 - y0))
         if length_px == 0.0:
             continue
