@@ -104,6 +104,7 @@ class ClosedTransactions:
     def resume(self, now_ms: int) -> None:
         """Timers go on, and every Finished PDU has its full number of tries again."""
         self.timers.resume(now_ms)
+        self.timers.shorten(now_ms, self._finished_timeout_ms)
         for closed in self._closed.values():
             closed.silent_timeouts = 0
 

@@ -110,8 +110,9 @@ class CfdpSource:
         self._timers.suspend(now_ms)
 
     def resume(self, now_ms: int) -> None:
-        """Acquisition of signal: timers go on, and the counts towards `ack_limit` start again."""
+        """Acquisition of signal: timers go on, but waits that had grown, and the counts towards `ack_limit`, start small again."""
         self._timers.resume(now_ms)
+        self._timers.shorten(now_ms, self.settings.ack_timeout_ms)
         for transaction in self._transactions.values():
             transaction.silent_timeouts = 0
 

@@ -105,7 +105,10 @@ class FrameReader:
             return FrameReading(verdict=FrameVerdict.IDLE, vc_id=IDLE_VC_ID, frame_count=decoded.frame_count)
         if self.vc_ids is not None and decoded.vc_id not in self.vc_ids:
             return FrameReading(verdict=FrameVerdict.FOREIGN, vc_id=decoded.vc_id, frame_count=decoded.frame_count)
-        return self._read(self._channels.setdefault(decoded.vc_id, _VirtualChannel()), decoded, frame[-2:])
+        channel = self._channels.get(decoded.vc_id)
+        if channel is None:
+            channel = self._channels[decoded.vc_id] = _VirtualChannel()
+        return self._read(channel, decoded, frame[-2:])
 
     def _read(self, channel: _VirtualChannel, frame: TransferFrame, check_value: bytes) -> FrameReading:
         verdict, frames_lost = _judge(channel, frame.frame_count, check_value)

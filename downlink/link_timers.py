@@ -52,6 +52,12 @@ class LinkTimers(Generic[Key]):
         """Forgets the timer of `key`, if it has one."""
         self._deadlines.pop(key, None)
 
+    def shorten(self, now_ms: int, longest_ms: int) -> None:
+        """Lets no timer run longer than `longest_ms` from now."""
+        for key, left_ms in self.remaining_ms(now_ms):
+            if left_ms > longest_ms:
+                self.start(key, now_ms, longest_ms)
+
     def running(self, key: Key) -> bool:
         """Whether `key` has a timer."""
         return key in self._deadlines

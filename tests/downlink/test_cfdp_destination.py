@@ -152,6 +152,15 @@ def test_lost_metadata_is_asked_for_until_it_comes(immediate_nak):
     assert [type(event) for event in events] == [MetadataReceived, FileCompleted]
 
 
+def test_lost_metadata_is_asked_for_before_the_end_of_file():
+    destination = destination_with(reordering_delay_ms=100, nak_timeout_ms=1_000)
+    feed(destination, data(0, 50), data(50, 100))
+    assert [pdu.requests for pdu in drain(destination, 100)] == [((0, 0),)]
+    feed(destination, data(100, 150), now_ms=150)
+    assert drain(destination, 999) == []
+    assert [pdu.requests for pdu in drain(destination, 1_100)] == [((0, 0),)]
+
+
 def test_a_long_list_is_split_to_fit_its_pdus_and_sent_in_rounds():
     destination = destination_with(
         immediate_nak=False,

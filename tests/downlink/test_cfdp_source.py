@@ -177,6 +177,19 @@ def test_nothing_leaves_and_no_time_passes_while_suspended():
     assert source.open_transactions == (TransactionId(SPACECRAFT, 1),)
 
 
+def test_waits_that_grew_before_a_gap_do_not_cost_the_next_pass():
+    source = source_with(1, ack_timeout_ms=100, max_ack_timeout_ms=100_000)
+    drain(source)
+    now_ms = 0
+    for _ in range(6):
+        now_ms = source.next_wakeup_ms(now_ms)
+        drain(source, now_ms)
+    assert source.next_wakeup_ms(now_ms) == now_ms + 6_400
+    source.suspend(now_ms)
+    source.resume(10**9)
+    assert source.next_wakeup_ms(10**9) == 10**9 + 100
+
+
 def test_the_ack_limit_cancels_where_it_is_set():
     source = source_with(1, ack_timeout_ms=100, ack_limit=2)
     drain(source)
@@ -185,6 +198,16 @@ def test_the_ack_limit_cancels_where_it_is_set():
     assert conditions == [ConditionCode.NO_ERROR] + [ConditionCode.POSITIVE_ACK_LIMIT_REACHED] * 2
     (event,) = source.take_events()
     assert (event.delivered, event.condition) == (False, ConditionCode.POSITIVE_ACK_LIMIT_REACHED)
+
+
+def test_any_sign_of_life_counts_against_the_ack_limit():
+    source = source_with(1, ack_timeout_ms=100, max_ack_timeout_ms=100, ack_limit=2)
+    drain(source)
+    alive = KeepAlive(header=header(), progress=0).encode()
+    for now_ms in range(100, 3_000, 100):
+        assert all(pdu.condition is ConditionCode.NO_ERROR for pdu in drain(source, now_ms))
+        source.receive(alive, now_ms)
+        assert all(pdu.condition is ConditionCode.NO_ERROR for pdu in drain(source, now_ms + 99))
 
 
 def test_cancel_tells_the_ground_what_was_sent():

@@ -4,7 +4,7 @@ import random
 
 import fastcrc
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from downlink.errors import TransferFrameError
@@ -166,6 +166,8 @@ def test_everything_arrives_over_a_clean_channel(sizes, flush_after):
 
 
 @given(packet_sizes, st.sets(st.integers(0, 40)), st.integers(0, FRAME_COUNT_MODULUS - 1))
+# Two packets of two whole frames each: the front of one and the back of the other have the length of a packet.
+@example([94, 94], {1, 2}, 0)
 def test_lost_frames_cost_exactly_the_packets_they_touch(sizes, lost, next_frame_count):
     packets, receiver = packets_of(sizes), reader()
     frames = frames_of(packets, next_frame_count=next_frame_count)
@@ -211,6 +213,16 @@ def test_repeated_and_reordered_frames_repeat_no_packet(sizes, chance):
     counts = [packet.sequence_count for packet in received]
     assert len(set(counts)) == len(counts)
     assert all(packet in packets for packet in received)
+
+
+def test_a_receiver_that_joins_late_believes_pointers_not_bytes():
+    inner, following = packets_of([14, 10])
+    outer = SpacePacket(apid=1, sequence_count=0, data=b"\xaa" * (ZONE_BYTES - 6) + inner.encode())
+    frames = frames_of([outer, following])
+    assert decode_transfer_frame(frames[1]).packet_zone[:20] == inner.encode()
+    reading = reader().feed(frames[1])
+    assert reading.packets == (following,)
+    assert reading.discarded_bytes == 20
 
 
 def test_a_late_frame_gives_the_packets_inside_it():
