@@ -28,7 +28,7 @@ def synthetic_tile(seed=7):
     for x, y, angle in centres:
         along = (cols - x) * np.cos(angle) + (rows - y) * np.sin(angle)
         across = -(cols - x) * np.sin(angle) + (rows - y) * np.cos(angle)
-        hull = 1 / (1 + np.exp(-np.minimum(13 - np.abs(along), 3 - np.abs(across)) * 1.5))
+        hull = np.clip(0.5 + np.minimum(13 - np.abs(along), 3 - np.abs(across)), 0, 1)
         sea += hull * np.array([1400, 1500, 1600, 1700])[:, None, None]
     return np.clip(sea, 0, 65535).astype(np.uint16), [(x, y) for x, y, _ in centres]
 
