@@ -3,8 +3,9 @@
 The payload of step 0 is a header (`downlink.image_header`) followed by the packets of the first quality layer; every
 later payload is the packets of one more quality layer.
 
-Pixels that carry the scene's nodata value in every band are invalid. They are filled with the mean of their band before
-coding, so that their edge costs no bits, and set again after decoding.
+The validity mask travels exactly. Where all invalid pixels hold the scene's nodata value they are filled with the mean of
+their band before coding, so that their edge costs no bits, and set again after decoding. Pixels that a mask or an alpha
+band calls invalid have values of their own, which are coded as they are.
 """
 
 import binascii
@@ -50,17 +51,26 @@ class DecodedImage:
 
 
 def encode_image(
-    pixels: np.ndarray, window: Window, *, quality_percent: Sequence[float], levels: int, nodata: float | None
+    pixels: np.ndarray,
+    window: Window,
+    *,
+    valid: np.ndarray,
+    quality_percent: Sequence[float],
+    levels: int,
+    nodata: float | None,
 ) -> ImageProduct:
     """Code the pixels (bands, height, width) of a window into one payload per entry of `quality_percent`.
 
-    A pixel whose every band equals `nodata` is invalid and comes back as exactly that. Distortion is measured by
-    decoding each step. Raises CodestreamError for arrays that cannot be coded, LayerError for a window that does not fit.
+    `valid` is (height, width) bool and travels exactly. Distortion is measured over valid pixels by decoding each step.
+    Raises CodestreamError for arrays that cannot be coded, LayerError for a window or mask that does not fit.
     """
-    if pixels.shape[1:] != (window.height, window.width):
-        raise LayerError(f"pixels of shape {pixels.shape} do not fill a window of {window.height} x {window.width}")
-    valid = np.ones(pixels.shape[1:], bool) if nodata is None else ~(pixels == nodata).all(axis=0)
-    filled = _fill(pixels, valid)
+    if pixels.shape[1:] != (window.height, window.width) or valid.shape != pixels.shape[1:]:
+        raise LayerError(
+            f"pixels of shape {pixels.shape} with a mask of shape {valid.shape} do not fill a window of "
+            f"{window.height} x {window.width}"
+        )
+    all_nodata = nodata is not None and bool((pixels[:, ~valid] == nodata).all())
+    filled = _fill(pixels, valid) if all_nodata else pixels
     shape = codestream_shape(pixels, levels=levels, qualities=len(quality_percent))
     layers = encode_layers(filled, shape, quality_percent)
     mse = [_mse(filled, decode_layers(shape, layers[: n + 1]), valid) for n in range(len(layers) - 1)] + [0.0]
@@ -70,6 +80,7 @@ def encode_image(
         distortion_codes=bytes(distortion_code(value) for value in mse),
         pixel_check=pixel_check(pixels),
         valid=None if valid.all() else valid,
+        filled=all_nodata,
     )
     means = np.broadcast_to(_band_means(filled, valid)[:, None, None], filled.shape)
     return ImageProduct(
@@ -115,9 +126,9 @@ class ImageAssembly:
             raise LayerError(f"{steps} steps for an image of {header.shape.qualities} at {header.window}")
         pixels = decode_layers(header.shape, [packets, *(self.payloads[step] for step in range(1, steps))])
         valid = np.ones(pixels.shape[1:], bool) if header.valid is None else header.valid
-        if not valid.all():
+        if header.filled and not valid.all():
             if self.nodata is None:
-                raise LayerError(f"image at {header.window} has invalid pixels, but its scene has no nodata value")
+                raise LayerError(f"image at {header.window} has pixels without data, but its scene has no nodata value")
             pixels[:, ~valid] = self.nodata
         complete = steps == header.shape.qualities
         if complete and pixel_check(pixels) != header.pixel_check:

@@ -42,6 +42,8 @@ NODATA_GREY: Final = 128
 STRETCH_PERCENTILES: Final = (0.5, 99.5)
 LEAST_DETAIL_SPAN: Final = 1 / 3
 """Of the scene's span: the strongest contrast at which a detail is shown."""
+PIECE_PX: Final = 64
+"""Edge of the pieces in which a damaged file is read, in picture pixels."""
 QUALITY_STEPS_DB: Final = (30.0, 35.0, 40.0, 45.0, 50.0)
 """Borders between the colours of the quality map; byte-exact pixels have a colour of their own."""
 QUALITY_COLOURS: Final = (
@@ -178,7 +180,7 @@ def stretch_limits(samples: NDArray[np.float32], valid: Mask) -> Limits:
     for index, band in enumerate(samples):
         usable = band[valid & np.isfinite(band)]
         low, high = np.percentile(usable, STRETCH_PERCENTILES) if usable.size else (0.0, 1.0)
-        limits[index] = low, max(high, low + 1e-6)
+        limits[index] = low, max(high, low + 1.0)
     return limits
 
 
@@ -219,10 +221,34 @@ def _read(source: Any, indexes: tuple[int, int, int], window: Window, shape: tup
     try:
         samples = source.read(list(indexes), window=area, out_shape=(3, *shape), resampling=resampling)
         mask = source.dataset_mask(window=area, out_shape=shape, resampling=Resampling.nearest)
-    except RasterioIOError as error:
-        raise ReportError(f"cannot read {source.name} for its picture: {error}") from error
+    except RasterioIOError:  # damaged somewhere: whatever can be read is shown, the rest is masked
+        samples, mask = _read_in_pieces(source, indexes, window, shape)
     samples = samples.astype(np.float32)
     return _Shown(samples=samples, valid=(mask > 0) & np.isfinite(samples).all(axis=0))
+
+
+def _read_in_pieces(
+    source: Any, indexes: tuple[int, int, int], window: Window, shape: tuple[int, int]
+) -> tuple[NDArray[Any], NDArray[np.uint8]]:
+    """Samples (3, h, w) and mask (h, w) of a damaged file, in pieces of the picture; a piece that cannot be read is masked."""
+    samples = np.zeros((3, *shape), dtype=source.dtypes[0])
+    mask = np.zeros(shape, dtype=np.uint8)
+    down, across = window.height / shape[0], window.width / shape[1]
+    for top in range(0, shape[0], PIECE_PX):
+        for left in range(0, shape[1], PIECE_PX):
+            height, width = min(PIECE_PX, shape[0] - top), min(PIECE_PX, shape[1] - left)
+            area = rasterio.windows.Window(
+                window.col + left * across, window.row + top * down, width * across, height * down
+            )
+            part = (slice(top, top + height), slice(left, left + width))
+            try:
+                samples[(slice(None), *part)] = source.read(
+                    list(indexes), window=area, out_shape=(3, height, width), resampling=Resampling.nearest
+                )
+                mask[part] = source.dataset_mask(window=area, out_shape=(height, width), resampling=Resampling.nearest)
+            except RasterioIOError:
+                continue
+    return samples, mask
 
 
 def _paint(rgb: Rgb, valid: Mask) -> Rgb:

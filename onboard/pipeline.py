@@ -160,7 +160,7 @@ class ScenePipeline:
             with self.energy.charge(EnergyStep.DETECT, mpix):
                 seen = self._search(padded, frame, tile, detector)
         with self.energy.charge(EnergyStep.ENCODE, mpix):
-            layers = self._code_block(core, frame, tile, screening, scene=scene, captured_ms=captured_ms)
+            layers = self._code_block(core, valid, frame, tile, screening, scene=scene, captured_ms=captured_ms)
         self.emit(layers)
         reason = screening.reason if effort is Effort.DETECT else f"{screening.reason}; not searched: {why}"
         outcome = TileOutcome.KEPT if effort is Effort.DETECT else TileOutcome.SCREENED
@@ -178,6 +178,7 @@ class ScenePipeline:
     def _code_block(
         self,
         core: np.ndarray,
+        valid: np.ndarray,
         frame: SensorFrame,
         tile: TileWindow,
         screening: Screening,
@@ -187,7 +188,12 @@ class ScenePipeline:
     ) -> tuple[ValuedLayer, ...]:
         interest = self.policy.blocks
         image = encode_image(
-            core, tile.core, quality_percent=interest.quality_percent, levels=interest.levels, nodata=frame.nodata
+            core,
+            tile.core,
+            valid=valid,
+            quality_percent=interest.quality_percent,
+            levels=interest.levels,
+            nodata=frame.nodata,
         )
         clear_mpix = core.shape[1] * core.shape[2] / 1e6 * screening.valid_fraction
         clear_mpix *= 1 - (screening.cloud_fraction or 0.0)
@@ -229,6 +235,7 @@ class ScenePipeline:
                 image = encode_image(
                     frame.read(chip.window),
                     chip.window,
+                    valid=frame.valid(chip.window),
                     quality_percent=interest.quality_percent,
                     levels=interest.levels,
                     nodata=frame.nodata,

@@ -11,6 +11,7 @@ from downlink.image_layers import ImageAssembly, encode_image
 from downlink.scene import Window
 
 PERCENT = (2.0, 10.0, 100.0)
+ALL = np.ones((48, 61), bool)
 
 
 def image(seed: int = 3, dtype: str = "uint16") -> np.ndarray:
@@ -28,20 +29,20 @@ def assemble(payloads: dict[int, bytes], nodata: float | None = None) -> ImageAs
 def test_stated_distortion_is_the_real_one() -> None:
     pixels = image()
     window = Window(row=1000, col=70_000, height=48, width=61)
-    product = encode_image(pixels, window, quality_percent=PERCENT, levels=3, nodata=None)
+    product = encode_image(pixels, window, valid=ALL, quality_percent=PERCENT, levels=3, nodata=None)
     for count in range(1, 4):
         decoded = assemble(dict(enumerate(product.payloads[:count]))).decode()
         assert decoded is not None
         real = float(((decoded.pixels.astype(float) - pixels) ** 2).mean())
         assert decoded.window == window
-        assert decoded.mse == pytest.approx(real, rel=0.05, abs=0.05)
+        assert real * 0.999 <= decoded.mse <= real * 1.1 + 0.1
         assert decoded.lossless is (count == 3)
     assert product.mse_without == pytest.approx(float(pixels.astype(float).var(axis=(1, 2)).mean()))
 
 
 def test_steps_after_a_gap_wait_for_it() -> None:
     product = encode_image(
-        image(), Window(row=0, col=0, height=48, width=61), quality_percent=PERCENT, levels=3, nodata=None
+        image(), Window(row=0, col=0, height=48, width=61), valid=ALL, quality_percent=PERCENT, levels=3, nodata=None
     )
     without_start = assemble({1: product.payloads[1], 2: product.payloads[2]})
     assert without_start.decode() is None
@@ -58,7 +59,12 @@ def test_nodata_comes_back_exactly_at_every_quality() -> None:
     pixels[:, :20, 30:] = 0
     pixels[1, 40, 40] = 0  # one band alone is a measurement, not a hole
     product = encode_image(
-        pixels, Window(row=0, col=0, height=48, width=61), quality_percent=PERCENT, levels=3, nodata=0
+        pixels,
+        Window(row=0, col=0, height=48, width=61),
+        valid=(pixels != 0).any(axis=0),
+        quality_percent=PERCENT,
+        levels=3,
+        nodata=0,
     )
     for count in range(1, 4):
         decoded = assemble(dict(enumerate(product.payloads[:count])), nodata=0).decode()
@@ -71,24 +77,54 @@ def test_nodata_comes_back_exactly_at_every_quality() -> None:
 def test_an_image_without_any_valid_pixel() -> None:
     pixels = np.zeros((2, 20, 20), "uint8")
     product = encode_image(
-        pixels, Window(row=0, col=0, height=20, width=20), quality_percent=PERCENT, levels=3, nodata=0
+        pixels,
+        Window(row=0, col=0, height=20, width=20),
+        valid=np.zeros((20, 20), bool),
+        quality_percent=PERCENT,
+        levels=3,
+        nodata=0,
     )
     decoded = assemble(dict(enumerate(product.payloads)), nodata=0).decode()
     assert decoded is not None and not decoded.valid.any()
     assert np.array_equal(decoded.pixels, pixels)
 
 
+def test_pixels_under_a_mask_keep_their_values() -> None:
+    """An alpha band hides pixels, it does not replace them: where the scene has no nodata value they travel as they are."""
+    pixels, valid = image(), np.ones((48, 61), bool)
+    valid[10:30, 5:25] = False
+    product = encode_image(
+        pixels,
+        Window(row=0, col=0, height=48, width=61),
+        valid=valid,
+        quality_percent=PERCENT,
+        levels=3,
+        nodata=None,
+    )
+    decoded = assemble(dict(enumerate(product.payloads))).decode()
+    assert decoded is not None and decoded.lossless
+    assert np.array_equal(decoded.pixels, pixels)
+    assert np.array_equal(decoded.valid, valid)
+
+
 def test_pixels_must_fill_their_window() -> None:
     with pytest.raises(LayerError, match="do not fill"):
-        encode_image(image(), Window(row=0, col=0, height=48, width=60), quality_percent=PERCENT, levels=3, nodata=None)
+        encode_image(
+            image(),
+            Window(row=0, col=0, height=48, width=60),
+            valid=ALL,
+            quality_percent=PERCENT,
+            levels=3,
+            nodata=None,
+        )
 
 
 def test_a_damaged_lossless_image_is_not_passed_off_as_exact() -> None:
     product = encode_image(
-        image(), Window(row=0, col=0, height=48, width=61), quality_percent=PERCENT, levels=3, nodata=None
+        image(), Window(row=0, col=0, height=48, width=61), valid=ALL, quality_percent=PERCENT, levels=3, nodata=None
     )
     other = encode_image(
-        image(4), Window(row=0, col=0, height=48, width=61), quality_percent=PERCENT, levels=3, nodata=None
+        image(4), Window(row=0, col=0, height=48, width=61), valid=ALL, quality_percent=PERCENT, levels=3, nodata=None
     )
     mixed = assemble({0: product.payloads[0], 1: product.payloads[1], 2: other.payloads[2]})
     with pytest.raises((LayerError, CodestreamError)):
@@ -97,14 +133,14 @@ def test_a_damaged_lossless_image_is_not_passed_off_as_exact() -> None:
 
 @given(st.floats(min_value=0, max_value=2**31, allow_nan=False))
 def test_distortion_code_is_close(mse: float) -> None:
-    assert distortion(distortion_code(mse)) + 1 == pytest.approx(mse + 1, rel=0.045)
+    assert (mse + 1) * (1 - 1e-9) <= distortion(distortion_code(mse)) + 1 <= (mse + 1) * 2 ** (1 / 8) * (1 + 1e-9)
 
 
 @settings(max_examples=60)
 @given(st.data())
 def test_hostile_headers_raise_one_kind_of_error(data: st.DataObject) -> None:
     product = encode_image(
-        image(), Window(row=0, col=0, height=48, width=61), quality_percent=PERCENT, levels=3, nodata=None
+        image(), Window(row=0, col=0, height=48, width=61), valid=ALL, quality_percent=PERCENT, levels=3, nodata=None
     )
     payload = bytearray(product.payloads[0])
     for _ in range(data.draw(st.integers(1, 4))):
