@@ -1,8 +1,8 @@
 """The sending side of CFDP (727.0-B-5, class 2 and class 1): many file transactions towards one destination.
 
 The radio pulls: it asks `next_pdu` whenever there is room. What it gets, in this order:
-acknowledgements of Finished, EndOfFile PDUs due again, segments asked for again (highest priority first), then new files
-in the order they were put.
+acknowledgements of Finished, EndOfFile PDUs due again, segments asked for again, then new files; of both the highest priority
+first, equal ones in the order they were put. A file put later may so interrupt one that is half sent.
 
 A transaction:
 
@@ -32,6 +32,8 @@ from downlink.link_timers import LinkTimers
 
 _SNAPSHOT_KIND = b"CFSR"
 _MAX_WAITING_RESPONSES = 1024
+_SHORTEST_CUT_BYTES = 64
+"""A segment is cut to the room left in a frame only where so many file bytes fit: below, the header is not worth it."""
 
 
 class CfdpSource:
@@ -46,8 +48,9 @@ class CfdpSource:
         # An acknowledgement pushed out here is asked for again by the destination.
         self._responses: deque[bytes] = deque(maxlen=_MAX_WAITING_RESPONSES)
         self._eofs_due: deque[int] = deque()
+        # Heaps of `_turn`s.
         self._asked_again: list[tuple[int, int, int]] = []
-        self._unsent: deque[int] = deque()
+        self._unsent: list[tuple[int, int, int]] = []
         self._puts = 0
         self._events: list[SourceEvent] = []
 
@@ -63,7 +66,7 @@ class CfdpSource:
         priority: int = 0,
         acknowledged: bool = True,
     ) -> TransactionId:
-        """Queues a file. `transaction_seq` must be new; a higher `priority` is served first when segments are asked for again.
+        """Queues a file. `transaction_seq` must be new; a higher `priority` is served first.
 
         Raises CfdpTransactionError when the number is in use, CfdpPduError when a field does not fit its PDU.
         """
@@ -95,7 +98,7 @@ class CfdpSource:
         transaction.metadata().encode()
         self._puts += 1
         self._transactions[transaction_seq] = transaction
-        self._unsent.append(transaction_seq)
+        heapq.heappush(self._unsent, _turn(transaction))
         return transaction.transaction
 
     def cancel(self, transaction_seq: int) -> None:
@@ -118,15 +121,20 @@ class CfdpSource:
 
     # ---- the link
 
-    def next_pdu(self, now_ms: int) -> bytes | None:
-        """The next PDU to send, None when nothing is due now."""
+    def next_pdu(self, now_ms: int, room_bytes: int | None = None) -> bytes | None:
+        """The next PDU to send, None when nothing is due now.
+
+        `room_bytes` is what a PDU finds left in the transfer frame that is being filled; an empty frame holds one of
+        `max_pdu_bytes`. File data are cut so that they end with a frame, as far as that is worth a header: a lost frame then
+        costs one PDU, not two. Other PDUs do not look at it.
+        """
         if self._timers.suspended:
             return None
         while (overdue := self._timers.pop_due(now_ms)) is not None:
             self._time_out(self._transactions[overdue])
         if self._responses:
             return self._responses.popleft()
-        return self._next_eof_again(now_ms) or self._next_asked_again() or self._next_new(now_ms)
+        return self._next_eof_again(now_ms) or self._next_asked_again(room_bytes) or self._next_new(now_ms, room_bytes)
 
     def next_wakeup_ms(self, now_ms: int) -> int | None:
         """When to ask `next_pdu` again if it gave None: `now_ms` when something waits, None when only a PDU or a put can help."""
@@ -160,8 +168,17 @@ class CfdpSource:
     @property
     def unsent_bytes(self) -> int:
         """File bytes that have never been sent."""
-        waiting = (self._transactions.get(seq) for seq in self._unsent)
+        waiting = (self._transactions.get(seq) for _, _, seq in self._unsent)
         return sum(len(each.file_bytes) - each.next_offset for each in waiting if each is not None)
+
+    @property
+    def unsent_priority(self) -> int | None:
+        """The highest priority among files with bytes that have never been sent, None where there are none."""
+        waiting = (self._transactions.get(seq) for _, _, seq in self._unsent)
+        return max(
+            (each.priority for each in waiting if each is not None and each.next_offset < len(each.file_bytes)),
+            default=None,
+        )
 
     @property
     def asked_again_bytes(self) -> int:
@@ -188,7 +205,7 @@ class CfdpSource:
             "timers": self._timers.remaining_ms(now_ms),
             "responses": [pdu.hex() for pdu in self._responses],
             "eofs_due": list(self._eofs_due),
-            "unsent": list(self._unsent),
+            "unsent": [seq for _, _, seq in sorted(self._unsent)],
             "transactions": [transaction.record() for transaction in self._transactions.values()],
         }
         return pack_snapshot(_SNAPSHOT_KIND, record)
@@ -211,11 +228,14 @@ class CfdpSource:
         source._puts = record["puts"]
         source._responses.extend(bytes.fromhex(pdu) for pdu in record["responses"])
         source._eofs_due.extend(record["eofs_due"])
-        source._unsent.extend(record["unsent"])
+        unsent = set(record["unsent"])
         for entry in record["transactions"]:
             transaction = SourceTransaction.from_record(entry)
-            source._transactions[transaction.header.transaction_seq] = transaction
+            seq = transaction.header.transaction_seq
+            source._transactions[seq] = transaction
             source._ask_again(transaction)
+            if seq in unsent:
+                heapq.heappush(source._unsent, _turn(transaction))
         for key, remaining_ms in record["timers"]:
             source._timers.start(key, now_ms, remaining_ms)
         for transaction in list(source._transactions.values()):
@@ -297,33 +317,33 @@ class CfdpSource:
                 return self._send_eof(transaction, now_ms)
         return None
 
-    def _next_asked_again(self) -> bytes | None:
+    def _next_asked_again(self, room_bytes: int | None) -> bytes | None:
         while self._asked_again:
             transaction = self._transactions.get(self._asked_again[0][2])
             if transaction is not None and transaction.metadata_requested:
                 transaction.metadata_requested = False
                 return transaction.count(transaction.metadata().encode())
             if transaction is not None and transaction.requested:
-                start, end = transaction.requested.take_first(self._segment_bytes(transaction))
+                start, end = transaction.requested.take_first(self._segment_bytes(transaction, room_bytes))
                 transaction.statistics.retransmitted_bytes += end - start
                 return transaction.count(encode_file_data(transaction.header, start, transaction.file_bytes[start:end]))
             heapq.heappop(self._asked_again)
         return None
 
-    def _next_new(self, now_ms: int) -> bytes | None:
+    def _next_new(self, now_ms: int, room_bytes: int | None) -> bytes | None:
         while self._unsent:
-            transaction = self._transactions.get(self._unsent[0])
+            transaction = self._transactions.get(self._unsent[0][2])
             if transaction is None or transaction.cancelled:
-                self._unsent.popleft()
+                heapq.heappop(self._unsent)
                 continue
             if not transaction.metadata_sent:
                 transaction.metadata_sent = True
                 return transaction.count(transaction.metadata().encode())
             start = transaction.next_offset
             if start == len(transaction.file_bytes):
-                self._unsent.popleft()
+                heapq.heappop(self._unsent)
                 return self._send_eof(transaction, now_ms)
-            segment = transaction.file_bytes[start : start + self._segment_bytes(transaction)]
+            segment = transaction.file_bytes[start : start + self._segment_bytes(transaction, room_bytes)]
             transaction.next_offset += len(segment)
             transaction.statistics.new_bytes += len(segment)
             return transaction.count(encode_file_data(transaction.header, start, segment))
@@ -348,14 +368,20 @@ class CfdpSource:
             self._timers.start(transaction.header.transaction_seq, now_ms, wait_ms)
         return encoded
 
-    def _segment_bytes(self, transaction: SourceTransaction) -> int:
-        return max_segment_bytes(transaction.header, self.settings.max_pdu_bytes)
+    def _segment_bytes(self, transaction: SourceTransaction, room_bytes: int | None) -> int:
+        largest = max_segment_bytes(transaction.header, self.settings.max_pdu_bytes)
+        if room_bytes is None:
+            return largest
+        fitting = room_bytes - (self.settings.max_pdu_bytes - largest)
+        shortest = min(_SHORTEST_CUT_BYTES, largest)
+        if fitting >= shortest:
+            return min(fitting, largest)
+        # Two segments share what is left of this frame and the whole of the next.
+        return max(shortest, (largest + fitting) // 2)
 
     def _ask_again(self, transaction: SourceTransaction) -> None:
-        if transaction.requested or transaction.metadata_requested:
-            entry = (-transaction.priority, transaction.put_order, transaction.header.transaction_seq)
-            if entry not in self._asked_again:
-                heapq.heappush(self._asked_again, entry)
+        if (transaction.requested or transaction.metadata_requested) and _turn(transaction) not in self._asked_again:
+            heapq.heappush(self._asked_again, _turn(transaction))
 
     # ---- how transactions end
 
@@ -404,3 +430,8 @@ class CfdpSource:
                 statistics=transaction.statistics,
             )
         )
+
+
+def _turn(transaction: SourceTransaction) -> tuple[int, int, int]:
+    """Sort key: who is served first. Ends with the transaction's number."""
+    return -transaction.priority, transaction.put_order, transaction.header.transaction_seq

@@ -58,7 +58,7 @@ class SourceTransaction:
     eof_size_bytes: int
     """length of the file; of what was sent, once cancelled"""
     priority: int
-    """higher is served first when segments are asked for again"""
+    """higher is served first"""
     put_order: int
     """number of files put before it"""
     closure_requested: bool

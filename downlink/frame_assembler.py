@@ -50,6 +50,11 @@ class FrameAssembler:
         """Whether the next frame needs no fill."""
         return len(self._stream) >= self._zone_bytes
 
+    @property
+    def room_bytes(self) -> int:
+        """Bytes of packets that the next frame still takes; 0 when it is full."""
+        return max(0, self._zone_bytes - len(self._stream))
+
     def push(self, packet: bytes) -> None:
         """Queues one encoded space packet. Raises TransferFrameError when the bytes are not one packet long."""
         if len(packet) < MIN_PACKET_BYTES or packet_length_bytes(packet[:PRIMARY_HEADER_BYTES]) != len(packet):
