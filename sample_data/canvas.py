@@ -70,5 +70,11 @@ def spectrum(blue: float, green: float, red: float, near_infrared: float) -> Flo
 
 def smoothstep(low: float, high: float, value: FloatArray) -> FloatArray:
     """0 below `low`, 1 above `high`, smooth between (Hermite cubic)."""
-    t = np.clip((value - low) / (high - low), 0.0, 1.0)
-    return t * t * (3.0 - 2.0 * t)
+    t = value - low
+    t /= high - low
+    np.clip(t, 0.0, 1.0, out=t)
+    weight = -2.0 * t
+    weight += 3.0
+    t *= t
+    t *= weight
+    return t

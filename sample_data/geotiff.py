@@ -66,7 +66,8 @@ def write_scene(scene: GeneratedScene, folder: Path, *, seed: int, date: int) ->
 
 def _feature(number: int, ship: ShipTruth) -> dict[str, Any]:
     ring = [*ship.corners_px, ship.corners_px[0]]
-    easting, northing = zip(*(scene_transform() * corner for corner in ring), strict=True)
+    easting = [ORIGIN_M[0] + PIXEL_M * x for x, _ in ring]
+    northing = [ORIGIN_M[1] - PIXEL_M * y for _, y in ring]
     longitude, latitude = transform_coordinates(CRS, "OGC:CRS84", easting, northing)
     return {
         "type": "Feature",

@@ -96,9 +96,11 @@ def _sample(layer: FloatArray, taps: tuple[NDArray[np.int64], FloatArray], *, ax
     shape = list(layer.shape)
     shape[axis] = len(first)
     total = np.zeros(shape)
+    weighted = np.empty(shape)
     for offset, weight in enumerate(kernel):
         cells = slice(int(first[0]) + offset, int(first[-1]) + offset + 1, SUBSAMPLES)
-        total += weight * (layer[cells] if axis == 0 else layer[:, cells])
+        np.multiply(layer[cells] if axis == 0 else layer[:, cells], weight, out=weighted)
+        total += weighted
     return total
 
 
