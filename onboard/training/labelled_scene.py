@@ -44,10 +44,13 @@ def read_labelled_scenes(data_dir: Path, bands: Sequence[str]) -> list[LabelledS
 
 
 def read_generated_scene(image_path: Path, truth_path: Path, bands: Sequence[str]) -> LabelledScene:
-    """Read a scene whose truth is a GeoJSON of ship polygons in longitude and latitude."""
+    """Read a scene whose truth is a GeoJSON of ship polygons in longitude and latitude.
+
+    Ships marked `obscured` are left out: they lie under opaque cloud, and nothing in the pixels shows them.
+    """
     pixels, names, georeference = _read_pixels(image_path)
     features = json.loads(truth_path.read_text())["features"]
-    ships = [_corners_px(feature, georeference) for feature in features]
+    ships = [_corners_px(feature, georeference) for feature in features if not feature["properties"].get("obscured")]
     return LabelledScene(
         name=image_path.stem,
         pixels=np.ascontiguousarray(select_bands(pixels, names, bands).transpose(1, 2, 0)),

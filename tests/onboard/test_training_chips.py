@@ -132,7 +132,9 @@ def test_a_generated_scene_and_its_truth_are_read_in_one_frame(tmp_path):
     east, north = affine.c + affine.a * corners[:, 0], affine.f + affine.e * corners[:, 1]
     ring = [list(pair) for pair in zip(*transform("EPSG:32630", "EPSG:4326", east, north), strict=True)]
     feature = {"type": "Feature", "properties": {}, "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}}
-    (tmp_path / "made.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [feature]}))
+    hidden = {**feature, "properties": {"obscured": True}}
+    (tmp_path / "made.geojson").write_text(json.dumps({"type": "FeatureCollection", "features": [hidden, feature]}))
     read = read_generated_scene(tmp_path / "made.tif", tmp_path / "made.geojson", BANDS)
     assert np.array_equal(read.pixels.transpose(2, 0, 1), pixels[[3, 2, 1]])
+    assert len(read.ships_px) == 1
     assert overlaps(read.ships_px, corners[None])[0][0] > 0.999
