@@ -46,7 +46,7 @@ class LinkProfile:
     bundle_bytes: int = 16_384
     """Layers are sent in files of about this size; a larger layer is a file of its own."""
     express_repeat_ms: int = 1000
-    """Wait for a receipt before an express record is sent again, link time."""
+    """Wait for a receipt before an express record is sent again; doubled each time within a contact."""
     ack_timeout_ms: int = 2000
     """Wait for the acknowledgement of an EndOfFile before repeating it."""
     nak_timeout_ms: int = 1000

@@ -104,10 +104,10 @@ class Layer:
     """When its value began to fall, Unix milliseconds."""
 
     def __post_init__(self) -> None:
-        if self.size_bytes < 1 or not self.value >= 0 or not self.half_life_s > 0:
+        if self.size_bytes < 1 or not 0 <= self.value < math.inf or not self.half_life_s > 0:
             raise LayerError(
                 f"layer {self.address}: {self.size_bytes} bytes, value {self.value}, half-life {self.half_life_s} s: "
-                "bytes must be at least 1, value not negative, half-life above 0"
+                "bytes must be at least 1, value finite and not negative, half-life above 0"
             )
 
     def value_at(self, now_ms: int) -> float:

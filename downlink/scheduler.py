@@ -8,7 +8,7 @@ groups loses less than one group. Ties are broken by address, so the order is a 
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import groupby, pairwise
+from itertools import groupby
 
 from downlink.contact import Contact
 from downlink.errors import ScheduleError
@@ -45,11 +45,19 @@ class PlannedContact:
 
 
 def rank(layers: Iterable[Layer], now_ms: int) -> tuple[Layer, ...]:
-    """All layers in sending order at `now_ms`. Raises ScheduleError when a product has a gap before one of its steps,
-    other than steps already delivered (absent from the front)."""
+    """All layers in sending order at `now_ms`: the layers of `rank_groups`, one after the other."""
+    return tuple(layer for group in rank_groups(layers, now_ms) for layer in group.layers)
+
+
+def rank_groups(layers: Iterable[Layer], now_ms: int) -> tuple[Group, ...]:
+    """All layers at `now_ms` as groups of falling value per byte.
+
+    A step that is absent is taken to be on the ground or on its way: files overtake each other, so a later step may be
+    delivered before an earlier one.
+    """
     groups = [group for product in _products(layers) for group in hull_groups(product, now_ms)]
     groups.sort(key=lambda group: (-group.density, group.layers[0].address))
-    return tuple(layer for group in groups for layer in group.layers)
+    return tuple(groups)
 
 
 def plan(
@@ -104,14 +112,7 @@ def _products(layers: Iterable[Layer]) -> list[list[Layer]]:
         return address.scene, address.product, address.step if address.product == ALERTS_PRODUCT else 0
 
     ordered = sorted(layers, key=lambda layer: layer.address)
-    products = [list(steps) for _, steps in groupby(ordered, key=product)]
-    for steps in products:
-        for before, after in pairwise(steps):
-            if after.address.step != before.address.step + 1:
-                raise ScheduleError(
-                    f"{after.address} is queued without the step before it: queue or deliver that first"
-                )
-    return products
+    return [list(steps) for _, steps in groupby(ordered, key=product)]
 
 
 def _fill(order: Sequence[Layer], room_bytes: int) -> tuple[Layer, ...]:
@@ -125,6 +126,6 @@ def _fill(order: Sequence[Layer], room_bytes: int) -> tuple[Layer, ...]:
         if layer.size_bytes <= room_bytes:
             chosen.append(layer)
             room_bytes -= layer.size_bytes
-        elif layer.address.previous is not None or layer.address.product != ALERTS_PRODUCT:
+        elif layer.address.product != ALERTS_PRODUCT:
             closed.add(product)
     return tuple(chosen)

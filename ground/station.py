@@ -6,7 +6,14 @@ beginning grows, not when it ends, so that a pass that breaks off costs no layer
 """
 
 from downlink.cfdp_destination import CfdpDestination
-from downlink.cfdp_events import DestinationEvent, FileCompleted, SegmentReceived, TransactionFailed, TransactionId
+from downlink.cfdp_events import (
+    DestinationEvent,
+    FileCompleted,
+    PduRefused,
+    SegmentReceived,
+    TransactionFailed,
+    TransactionId,
+)
 from downlink.express import encode_receipts
 from downlink.frame_assembler import FrameAssembler
 from downlink.frame_reader import FrameReader, FrameVerdict
@@ -37,6 +44,7 @@ class GroundStation:
         self.verdicts: dict[FrameVerdict, int] = dict.fromkeys(FrameVerdict, 0)
         """Frames heard, by what became of them."""
         self.refused_packets = 0
+        """Packets of strangers, and packets that say nothing this station knows."""
         self._destination = CfdpDestination(
             profile.ground_entity, (profile.onboard_entity,), profile.destination_settings
         )
@@ -65,6 +73,16 @@ class GroundStation:
             case TransmitterReady():
                 return self._next_frame(now_ms) if self._in_contact else [WakeAt(at_ms=None)]
 
+    @property
+    def open_files(self) -> int:
+        """Files under way."""
+        return len(self._destination.open_transactions)
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory taken by files under way, roughly."""
+        return self._destination.held_bytes
+
     def _hear(self, frame: bytes, now_ms: int) -> list[Action]:
         reading = self._reader.feed(frame)
         self.verdicts[reading.verdict] += 1
@@ -81,10 +99,11 @@ class GroundStation:
 
     def _take_express(self, data: bytes) -> tuple[LayerAddress, ...]:
         records = [record for record in scan_records(data).records if record.address.is_express]
-        if not records:
-            self.refused_packets += 1
         fresh = self.store.add(records)
-        self._receipts.update(dict.fromkeys(record.address for record in records))
+        held = [record.address for record in records if self.store.holds(record.address)]
+        if not held:
+            self.refused_packets += 1
+        self._receipts.update(dict.fromkeys(held))
         return fresh
 
     def _take_file_event(self, event: DestinationEvent) -> tuple[LayerAddress, ...]:
@@ -97,15 +116,16 @@ class GroundStation:
                 return self.store.add(record for _, data in event.segments for record in _layers(data))
             case SegmentReceived():
                 return self._take_beginning(event.transaction)
+            case PduRefused():
+                self.refused_packets += 1
         return ()
 
     def _take_beginning(self, transaction: TransactionId) -> tuple[LayerAddress, ...]:
         """Records that are whole in the gapless beginning of a file still under way."""
         if transaction not in self._destination.open_transactions:
             return ()
-        prefix = self._destination.partial(transaction).prefix
         taken = self._taken_bytes.get(transaction, 0)
-        scan = scan_records(prefix, taken)
+        scan = scan_records(self._destination.prefix(transaction, taken))
         self._taken_bytes[transaction] = taken + scan.consumed
         return self.store.add(scan.records)
 

@@ -42,6 +42,10 @@ class LayerStore:
         """Every layer held."""
         return frozenset(self._payloads)
 
+    def payload(self, address: LayerAddress) -> bytes:
+        """The bytes of a held layer."""
+        return self._payloads[address]
+
     def payload_bytes(self, address: LayerAddress) -> int:
         """Length of a held layer."""
         return len(self._payloads[address])

@@ -2,7 +2,8 @@
 
 `handle(event, now_ms) -> actions`. The radio pulls one frame at a time, so what leaves next is decided at the last
 moment: express records that are due, then what file delivery has to say (acknowledgements, repeats, new segments),
-and when that runs dry, or something worth more per byte has come, a new bundle of the best layers.
+and when that runs dry a new bundle of the best layers. Layers worth more per byte than every file still to be sent do
+not wait for that: their bundle overtakes.
 
 After a reboot the computer starts from its store alone: layers that the ground has not acknowledged are sent again in
 new bundles, and the ground recognises what it already has by its address.
@@ -10,17 +11,18 @@ new bundles, and the ground recognises what it already has by its address.
 
 from collections.abc import Iterable
 
-from downlink.cfdp_events import SourceEvent, TransactionFinished
+from downlink.cfdp_events import PduRefused, SourceEvent, TransactionFinished
 from downlink.cfdp_source import CfdpSource
 from downlink.errors import RecordError
 from downlink.express import decode_receipt
 from downlink.frame_assembler import FrameAssembler
-from downlink.frame_reader import FrameReader
+from downlink.frame_reader import FrameReader, FrameVerdict
 from downlink.link_profile import Apid, LinkProfile, VirtualChannel
 from downlink.packet_sender import PacketSender
 from downlink.products import Layer, LayerAddress
 from downlink.record import Record, RecordKind, encode_record
-from downlink.scheduler import rank, worst_first
+from downlink.scheduler import rank, rank_groups, worst_first
+from downlink.space_packet import PRIMARY_HEADER_BYTES
 from onboard.link_events import (
     Action,
     ContactEnded,
@@ -52,7 +54,10 @@ class OnboardComputer:
         self.profile = profile
         self.capacity_bytes = capacity_bytes
         self.next_transaction = first_transaction
+        self.verdicts: dict[FrameVerdict, int] = dict.fromkeys(FrameVerdict, 0)
+        """Frames heard, by what became of them."""
         self.refused_packets = 0
+        """Packets of strangers, and packets that say nothing this computer knows."""
         self.naks_heard = 0
         self._repeated_bytes = 0
         self._source = CfdpSource(profile.onboard_entity, profile.ground_entity, profile.source_settings)
@@ -62,10 +67,14 @@ class OnboardComputer:
         self._reader = FrameReader(profile.spacecraft_id, frame_bytes=profile.uplink_frame_bytes)
         self._bundles: dict[int, tuple[LayerAddress, ...]] = {}
         self._in_flight: set[LayerAddress] = set()
-        self._express_sent_ms: dict[LayerAddress, int] = {}
+        self._express_waiting = {layer.address: layer for layer in store.backlog() if layer.address.is_express}
         self._express_ever_sent: set[LayerAddress] = set()
-        self._plan: list[Layer] = []
-        self._newest_density = 0.0
+        # In this contact: when to send a record again, and the wait that ends then.
+        self._express_due_ms: dict[LayerAddress, int] = {}
+        self._express_wait_ms: dict[LayerAddress, int] = {}
+        # (value per byte of its group, layer), the next one last.
+        self._plan: list[tuple[float, Layer]] = []
+        self._plan_is_stale = True
         self._in_contact = False
 
     def handle(self, event: Event, now_ms: int) -> list[Action]:
@@ -76,8 +85,9 @@ class OnboardComputer:
             case ContactStarted():
                 self._in_contact = True
                 self._source.resume(now_ms)
-                self._express_sent_ms.clear()
-                self._replan(now_ms)
+                self._express_due_ms.clear()
+                self._express_wait_ms.clear()
+                self._plan_is_stale = True
                 return []
             case ContactEnded():
                 self._in_contact = False
@@ -94,6 +104,16 @@ class OnboardComputer:
         return bool(self.store.backlog())
 
     @property
+    def open_files(self) -> int:
+        """Files that the ground has not acknowledged."""
+        return len(self._source.open_transactions)
+
+    @property
+    def link_queue_bytes(self) -> int:
+        """Bytes of packets that no frame has carried yet."""
+        return self._express.pending_bytes + self._files.pending_bytes
+
+    @property
     def repeated_bytes(self) -> int:
         """Bytes of records and file segments sent again so far."""
         under_way = (self._source.statistics(one.transaction_seq) for one in self._source.open_transactions)
@@ -103,38 +123,40 @@ class OnboardComputer:
 
     def _capture(self, event: LayersCaptured, now_ms: int) -> list[Action]:
         self.store.add(event.layers)
-        actions: list[Action] = []
-        excess = self.store.queued_bytes - self.capacity_bytes
-        if excess > 0:
-            evicted = self._choose_evictions(excess, now_ms)
-            self.store.evict(evicted)
-            actions.append(LayersEvicted(addresses=evicted))
-        if self._in_contact:
-            self._replan(now_ms)
-        return actions
+        self._plan_is_stale = True
+        for valued in event.layers:
+            if valued.layer.address.is_express and self.store.waits(valued.layer.address):
+                self._express_waiting[valued.layer.address] = valued.layer
+        evicted = self._choose_evictions(self.store.queued_bytes - self.capacity_bytes, now_ms)
+        if not evicted:
+            return []
+        self.store.evict(evicted)
+        self._forget_express(evicted)
+        return [LayersEvicted(addresses=evicted)]
 
     def _choose_evictions(self, excess_bytes: int, now_ms: int) -> tuple[LayerAddress, ...]:
-        """Least valuable first, never a layer that is on its way."""
+        """Least valuable first, never a layer of a file that is on its way; none where there is no excess."""
         chosen: list[LayerAddress] = []
-        for layer in worst_first(self._waiting(express=None), now_ms):
+        if excess_bytes <= 0:
+            return ()
+        for layer in worst_first(self._not_in_flight(), now_ms):
             if excess_bytes <= 0:
                 break
             chosen.append(layer.address)
             excess_bytes -= layer.size_bytes
         return tuple(chosen)
 
-    def _waiting(self, *, express: bool | None) -> list[Layer]:
-        """Layers of the backlog that are in no bundle; `express` selects the channel, None takes both."""
-        return [
-            layer
-            for layer in self.store.backlog()
-            if layer.address not in self._in_flight and express in (None, layer.address.is_express)
-        ]
+    def _not_in_flight(self) -> list[Layer]:
+        """Layers of the backlog that are in no bundle."""
+        return [layer for layer in self.store.backlog() if layer.address not in self._in_flight]
 
     # ---- sending
 
     def _replan(self, now_ms: int) -> None:
-        self._plan = list(reversed(rank(self._waiting(express=False), now_ms)))
+        waiting = (layer for layer in self._not_in_flight() if not layer.address.is_express)
+        self._plan = [(group.density, layer) for group in rank_groups(waiting, now_ms) for layer in group.layers]
+        self._plan.reverse()
+        self._plan_is_stale = False
 
     def _next_frame(self, now_ms: int) -> list[Action]:
         actions: list[Action] = []
@@ -144,8 +166,8 @@ class OnboardComputer:
             return [*actions, TransmitFrame(frame=frame, express=True)]
         while not self._files.full_frame_ready:
             self._start_bundle(now_ms, actions)
-            pdu = self._source.next_pdu(now_ms)
-            actions.extend(self._settle(self._source.take_events(), now_ms))
+            pdu = self._source.next_pdu(now_ms, self._files.room_bytes - PRIMARY_HEADER_BYTES)
+            actions.extend(self._settle(self._source.take_events()))
             if pdu is None:
                 break
             self._files.push(self._packets.packet(Apid.FILES_DOWN, pdu))
@@ -155,36 +177,44 @@ class OnboardComputer:
         return [*actions, WakeAt(at_ms=self._next_wakeup_ms(now_ms))]
 
     def _push_express(self, now_ms: int, actions: list[Action]) -> None:
-        """Every express record that has not been sent in this contact, or whose receipt is overdue; best first."""
+        """Every express record that has not been sent in this contact, or whose receipt is overdue; best first.
+
+        The wait doubles each time, so that records whose receipts do not come leave room for files.
+        """
         first_time = []
-        for layer in rank(self._waiting(express=True), now_ms):
-            sent_ms = self._express_sent_ms.get(layer.address)
-            if sent_ms is not None and now_ms < sent_ms + self.profile.express_repeat_ms:
+        for layer in rank(self._express_waiting.values(), now_ms):
+            address = layer.address
+            if now_ms < self._express_due_ms.get(address, now_ms):
                 continue
-            if sent_ms is None and layer.address not in self._express_ever_sent:
-                first_time.append(layer.address)
-                self._express_ever_sent.add(layer.address)
-            else:
+            if address in self._express_ever_sent:
                 self._repeated_bytes += layer.size_bytes
-            self._express_sent_ms[layer.address] = now_ms
-            self._express.push(self._packets.packet(Apid.EXPRESS, self._record(layer.address)))
+            else:
+                first_time.append(address)
+                self._express_ever_sent.add(address)
+            last_wait_ms = self._express_wait_ms.get(address)
+            wait_ms = max(1, self.profile.express_repeat_ms) if last_wait_ms is None else 2 * last_wait_ms
+            self._express_wait_ms[address] = wait_ms
+            self._express_due_ms[address] = now_ms + wait_ms
+            self._express.push(self._packets.packet(Apid.EXPRESS, self._record(address)))
         if first_time:
             actions.append(LayersSent(addresses=tuple(first_time)))
 
     def _start_bundle(self, now_ms: int, actions: list[Action]) -> None:
         """Hand file delivery a new bundle when it has nothing new left, or when the plan holds something better."""
+        if self._plan_is_stale:
+            self._replan(now_ms)
         if not self._plan:
             return
-        density = self._plan[-1].value_at(now_ms) / self._plan[-1].size_bytes
-        if self._source.unsent_bytes == 0 or density > self._newest_density:
-            self._newest_density = density
-            actions.append(self._put_bundle(density))
+        priority = int(self._plan[-1][0] * PRIORITY_PER_VALUE_PER_BYTE)
+        best_unsent = self._source.unsent_priority
+        if best_unsent is None or priority > best_unsent:
+            actions.append(self._put_bundle(priority))
 
-    def _put_bundle(self, density: float) -> LayersSent:
+    def _put_bundle(self, priority: int) -> LayersSent:
         addresses: list[LayerAddress] = []
         content = b""
-        while self._plan and (not content or len(content) + self._plan[-1].size_bytes <= self.profile.bundle_bytes):
-            address = self._plan.pop().address
+        while self._plan and (not content or len(content) + self._plan[-1][1].size_bytes <= self.profile.bundle_bytes):
+            address = self._plan.pop()[1].address
             addresses.append(address)
             content += self._record(address)
         self._bundles[self.next_transaction] = tuple(addresses)
@@ -194,7 +224,7 @@ class OnboardComputer:
             source_name="",
             destination_name="",
             file_bytes=content,
-            priority=int(density * PRIORITY_PER_VALUE_PER_BYTE),
+            priority=priority,
         )
         self.next_transaction += 1
         return LayersSent(addresses=tuple(addresses))
@@ -203,19 +233,20 @@ class OnboardComputer:
         return encode_record(Record(kind=RecordKind.LAYER, address=address, payload=self.store.payload(address)))
 
     def _next_wakeup_ms(self, now_ms: int) -> int | None:
-        times = [sent + self.profile.express_repeat_ms for sent in self._express_sent_ms.values()]
-        due = self._source.next_wakeup_ms(now_ms)
-        return min([*times, *([] if due is None else [due])], default=None)
+        times = [*self._express_due_ms.values(), self._source.next_wakeup_ms(now_ms)]
+        return min((time_ms for time_ms in times if time_ms is not None), default=None)
 
     # ---- hearing
 
     def _hear(self, frame: bytes, now_ms: int) -> list[Action]:
         actions: list[Action] = []
-        for packet in self._reader.feed(frame).packets:
+        reading = self._reader.feed(frame)
+        self.verdicts[reading.verdict] += 1
+        for packet in reading.packets:
             if packet.apid == Apid.EXPRESS_RECEIPT:
                 actions.extend(self._take_receipt(packet.data))
             elif packet.apid == Apid.FILES_UP:
-                actions.extend(self._settle(self._source.receive(packet.data, now_ms), now_ms))
+                actions.extend(self._settle(self._source.receive(packet.data, now_ms)))
             elif not packet.is_idle:
                 self.refused_packets += 1
         return actions
@@ -228,10 +259,12 @@ class OnboardComputer:
             return []
         return self._deliver(address for address in named if address.is_express)
 
-    def _settle(self, events: list[SourceEvent], now_ms: int) -> list[Action]:
+    def _settle(self, events: list[SourceEvent]) -> list[Action]:
         """What the end of a file means for its layers: delivered, or back in the plan."""
         actions: list[Action] = []
         for event in events:
+            if isinstance(event, PduRefused):
+                self.refused_packets += 1
             if not isinstance(event, TransactionFinished):
                 continue
             self._repeated_bytes += event.statistics.retransmitted_bytes
@@ -241,11 +274,16 @@ class OnboardComputer:
             if event.delivered:
                 actions.extend(self._deliver(addresses))
             else:
-                self._replan(now_ms)
+                self._plan_is_stale = True
         return actions
 
     def _deliver(self, addresses: Iterable[LayerAddress]) -> list[Action]:
         fresh = self.store.mark_delivered(addresses)
-        for address in fresh:
-            self._express_sent_ms.pop(address, None)
+        self._forget_express(fresh)
         return [LayersDelivered(addresses=fresh)] if fresh else []
+
+    def _forget_express(self, addresses: Iterable[LayerAddress]) -> None:
+        for address in addresses:
+            self._express_waiting.pop(address, None)
+            self._express_due_ms.pop(address, None)
+            self._express_wait_ms.pop(address, None)
