@@ -30,8 +30,6 @@ class ImageProduct:
     """One per step."""
     mse: tuple[float, ...]
     """Mean squared error over valid pixels and all bands once this step has arrived, in DN squared; the last is 0."""
-    mse_without: float
-    """The same before anything arrives, when the ground can do no better than the mean of each band."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,12 +80,10 @@ def encode_image(
         valid=None if valid.all() else valid,
         filled=all_nodata,
     )
-    means = np.broadcast_to(_band_means(filled, valid)[:, None, None], filled.shape)
     return ImageProduct(
         window=window,
         payloads=(pack_header(header) + layers[0], *layers[1:]),
         mse=tuple(mse),
-        mse_without=_mse(filled, means, valid),
     )
 
 

@@ -38,7 +38,7 @@ def value_image(
     peak_dn: int,
 ) -> tuple[ValuedLayer, ...]:
     """The layers of a block or chip worth `points` at full quality. `address` names its step 0."""
-    usefulness_before = usefulness(image.mse_without, policy, peak_dn)
+    usefulness_before = 0.0  # nothing on the ground: what never came is masked there, not guessed
     valued = []
     for step, (payload, mse) in enumerate(zip(image.payloads, image.mse, strict=True)):
         last = step == len(image.payloads) - 1
