@@ -143,7 +143,9 @@ class Flight:
         pipeline = ScenePipeline(
             policy=self.policy,
             settings=PipelineSettings(
-                screening=ScreeningSettings(), peak_dn=self.scenario.sensor.peak_dn or PEAK_DN[frame.dtype]
+                screening=ScreeningSettings(),
+                peak_dn=self.scenario.sensor.peak_dn or PEAK_DN[frame.dtype],
+                dn_offset=self.scenario.sensor.dn_offset if frame.dtype == "uint16" else 0,
             ),
             detector=self.detector,
             energy=power,

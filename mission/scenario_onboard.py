@@ -15,6 +15,9 @@ class SensorSection(Section):
     """Names of the bands in file order, where the file does not say them (for example B02, B03, B04, B08)."""
     peak_dn: Annotated[int, Field(ge=1, le=65535)] | None = None
     """Digital number that counts as full scale in every PSNR. Absent: 255 for uint8, 10000 for uint16."""
+    dn_offset: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Digital number of reflectance 0, taken off for screening and detector (Sentinel-2 since baseline 04.00: 1000). Pixels
+    are sent as they are."""
     allow_no_crs: bool = False
     """Take scenes without a coordinate reference system; their detections then have pixel coordinates only."""
     capture_interval_s: PositiveFloat = 15.0

@@ -49,6 +49,8 @@ class PipelineSettings:
     """Limits of the tile screen."""
     peak_dn: int
     """Digital number that counts as full scale in every PSNR."""
+    dn_offset: int = 0
+    """Digital number of reflectance 0; Sentinel-2 products since processing baseline 04.00 have 1000."""
     tile_px: int = 512
     """Edge of a tile core."""
     halo_px: int = 64
@@ -151,14 +153,14 @@ class ScenePipeline:
         halo = self.settings.halo_px
         core = padded[:, halo : halo + tile.core.height, halo : halo + tile.core.width]
         with self.energy.charge(EnergyStep.SCREEN, mpix):
-            screening = screen(core, valid, frame.band_names, self.settings.screening)
+            screening = screen(self._reflectance(core), valid, frame.band_names, self.settings.screening)
         if screening.outcome is not TileOutcome.KEPT:
             return _tile_report(tile, screening.outcome, screening.reason, screening), []
         searching = detector is not None and effort is Effort.DETECT
         seen: list[Detection] = []
         if searching and detector is not None:
             with self.energy.charge(EnergyStep.DETECT, mpix):
-                seen = self._search(padded, frame, tile, detector)
+                seen = self._search(self._reflectance(padded), frame, tile, detector)
         with self.energy.charge(EnergyStep.ENCODE, mpix):
             layers = self._code_block(core, valid, frame, tile, screening, scene=scene, captured_ms=captured_ms)
         self.emit(layers)
