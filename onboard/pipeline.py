@@ -169,6 +169,14 @@ class ScenePipeline:
         coded_bytes = sum(valued.layer.size_bytes for valued in layers)
         return _tile_report(tile, outcome, reason, screening, detections=len(seen), coded_bytes=coded_bytes), seen
 
+    def _reflectance(self, pixels: np.ndarray) -> np.ndarray:
+        """Digital numbers that start at 0, as screening and detector expect them; what is coded keeps its offset."""
+        if self.settings.dn_offset == 0:
+            return pixels
+        offset = pixels.dtype.type(self.settings.dn_offset)
+        reflectance: np.ndarray = np.maximum(pixels, offset) - offset
+        return reflectance
+
     def _search(self, padded: np.ndarray, frame: SensorFrame, tile: TileWindow, detector: Detector) -> list[Detection]:
         """Detections of a padded tile, in scene pixels, away from its edges."""
         seen = away_from_edges(
