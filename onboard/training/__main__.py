@@ -44,11 +44,13 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--chips", type=int, default=24, help="how many")
     _add_plan(prepare, steps_default=0)
     _step(steps, "calibrate", _calibrate, "fit confidence and threshold on the held-out verdicts")
-    export = _step(steps, "export", _export, "write the model folder and time its engines")
+    export = _step(steps, "export", _export, "write the model folder: checkpoint, ONNX, OpenVINO IR, model.json")
     export.add_argument("--checkpoint", type=Path, default=DEFAULT_WORK / "ship_s2.pt", help="network to export")
     export.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="folder to write")
     export.add_argument("--version", default="1.0.0", help="version in model.json")
-    export.add_argument("--threads", type=int, default=2, help="threads of each engine while it is timed")
+    engines = _step(steps, "engines", _engines, "time the engines of a model folder and compare what they find")
+    engines.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="model folder")
+    engines.add_argument("--threads", type=int, default=2, help="threads of each engine")
     evaluate = _step(steps, "evaluate", _evaluate, "print the scores of the folds, or of a model folder")
     evaluate.add_argument("--model", type=Path, help="judge this model folder in place of the folds")
     evaluate.add_argument("--engine", default="openvino", choices=["openvino", "onnxruntime", "ultralytics"])
@@ -128,7 +130,7 @@ def _calibrate(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     from onboard.training.calibrate import operating_point
     from onboard.training.crossval import read_held_out
-    from onboard.training.export import INPUT_PX, compare_engines, export
+    from onboard.training.export import export
     from onboard.training.labelled_scene import read_labelled_scenes
     from onboard.training.plan import BANDS
 
@@ -137,9 +139,22 @@ def _export(options: argparse.Namespace) -> None:
     names = ", ".join(scene.name for scene in scenes)
     export(options.checkpoint, options.model, point, version=options.version,
            training_data=f"sen2ships (MIT; contains modified Copernicus Sentinel data 2022-2023): {names}")  # fmt: skip
+    _say(f"wrote {options.model}")
+
+
+def _engines(options: argparse.Namespace) -> None:
+    from onboard.detector import read_model
+    from onboard.training.engine_table import engine_table
+    from onboard.training.labelled_scene import read_labelled_scenes
+
+    model = read_model(options.model)
+    scenes = read_labelled_scenes(options.data, model.bands)
     busiest = max(scenes, key=lambda scene: len(scene.ships_px))
-    tile = busiest.pixels[:INPUT_PX, :INPUT_PX].transpose(2, 0, 1).copy()
-    compare_engines(options.model, tile, threads=options.threads, report=_say)
+    # A square of the network's size around the middle of its ships.
+    left, top = (busiest.ships_px.mean(axis=(0, 1)) - model.input_px / 2).clip(0).astype(int)
+    tile = busiest.pixels[top : top + model.input_px, left : left + model.input_px].transpose(2, 0, 1).copy()
+    for line in engine_table(options.model, tile, threads=options.threads):
+        _say(line)
 
 
 def _evaluate(options: argparse.Namespace) -> None:
