@@ -47,7 +47,7 @@ def saved_lines(report: Report) -> list[Line]:
         if saving is None:
             lines.append((percent(None), text, "not measured"))
         elif saving < 0:
-            lines.append((percent(-saving), text.replace("less", "more"), compared))
+            lines.append((percent(-saving), text.replace("less than", "more than"), compared))
         else:
             lines.append((percent(saving), text, compared))
     return lines

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from mission.progress import ProgressBars
-from mission.report_model import ByteFigures, Report
+from mission.report_model import ByteFigures, Report, SavedFigures
 from mission.report_terminal import show_summary, write_json
 from mission.report_units import decibel, duration, energy, percent, significant, size
 
@@ -87,3 +87,9 @@ def plain(text: str) -> str:
 )  # fmt: skip
 def test_figures_are_short_and_never_rounded_to_certainty(written: str, expected: str) -> None:
     assert plain(written) == expected
+
+
+def test_sending_more_than_lossless_is_said_in_whole_words(make_report: MakeReport) -> None:
+    sizes = make_report().bytes.model_copy(update={"lossless": 1000, "lossless_codec": "zstd"})
+    report = make_report().model_copy(update={"bytes": sizes, "saved": SavedFigures.of(sizes)})
+    assert "more than lossless (zstd)" in shown(report, 180)
