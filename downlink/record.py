@@ -80,32 +80,46 @@ def encode_record(record: Record) -> bytes:
     return body + binascii.crc32(body).to_bytes(CHECK_BYTES, "big")
 
 
-def scan_records(data: bytes, start: int = 0) -> RecordScan:
-    """Find records in `data` from `start`. Incomplete bytes at the end are left for a later call."""
+def scan_records(data: bytes, start: int = 0, *, final: bool = False) -> RecordScan:
+    """Find records in `data` from `start`. Incomplete bytes at the end are left for a later call.
+
+    `final` says that no more bytes will come: what looks like the beginning of a longer record is then looked behind, so that
+    a damaged length hides none of the records after it, and everything is consumed.
+    """
     records: list[Record] = []
     at, skipped = start, 0
-    while True:
-        found = data.find(MARKER, at)
-        if found < 0:
-            tail = 1 if data[at:].endswith(MARKER[:1]) else 0
-            skipped += len(data) - tail - at
-            at = len(data) - tail
-            break
+    while (found := data.find(MARKER, at)) >= 0:
         skipped += found - at
         at = found
-        if at + HEADER.size > len(data):
-            break
-        _, kind, address, length = HEADER.unpack_from(data, at)
-        end = at + OVERHEAD_BYTES + length
-        plausible = length <= PAYLOAD_LIMIT_BYTES and kind in RecordKind.__members__.values()
-        if plausible and end > len(data):
-            break
-        body_end = end - CHECK_BYTES
-        if plausible and binascii.crc32(data[at:body_end]) == int.from_bytes(data[body_end:end], "big"):
-            payload = bytes(data[at + HEADER.size : body_end])
-            records.append(Record(kind=RecordKind(kind), address=LayerAddress.unpack(address), payload=payload))
-            at = end
+        size_bytes = _declared_bytes(data, at)
+        if size_bytes is not None and at + size_bytes > len(data) and not final:
+            return RecordScan(records=tuple(records), skipped_bytes=skipped, consumed=at - start)
+        record = None if size_bytes is None else _checked_record(data[at : at + size_bytes])
+        if record is None:
+            at, skipped = at + 1, skipped + 1
         else:
-            at += 1
-            skipped += 1
-    return RecordScan(records=tuple(records), skipped_bytes=skipped, consumed=at - start)
+            records.append(record)
+            at += record.size_bytes
+    # The last byte may be the first of a marker.
+    end = len(data) - (not final and data.endswith(MARKER[:1], at))
+    return RecordScan(records=tuple(records), skipped_bytes=skipped + end - at, consumed=end - start)
+
+
+def _declared_bytes(data: bytes, at: int) -> int | None:
+    """How long the record at `at` says it is, at least one header; None where no record can say that."""
+    if at + HEADER.size > len(data):
+        return OVERHEAD_BYTES
+    _, kind, _, length = HEADER.unpack_from(data, at)
+    plausible = length <= PAYLOAD_LIMIT_BYTES and kind in RecordKind.__members__.values()
+    return OVERHEAD_BYTES + length if plausible else None
+
+
+def _checked_record(data: bytes) -> Record | None:
+    """The record that `data` is, None where it is cut or its checksum disagrees."""
+    body, check = data[:-CHECK_BYTES], data[-CHECK_BYTES:]
+    if len(data) < OVERHEAD_BYTES or binascii.crc32(body) != int.from_bytes(check, "big"):
+        return None
+    _, kind, address, length = HEADER.unpack_from(body)
+    if len(data) != OVERHEAD_BYTES + length:
+        return None
+    return Record(kind=RecordKind(kind), address=LayerAddress.unpack(address), payload=bytes(body[HEADER.size :]))
