@@ -28,6 +28,8 @@ DETECTION_BYTES: Final = 14
 BATCH_LIMIT: Final = 70
 """Detections in one batch, so that it fits one transfer frame of the usual 1115 bytes."""
 SUBPIXELS: Final = 16
+LARGEST_SIDE_PX: Final = 1 << 20
+"""Rows or columns of a scene in which any centre can be told; the furthest edge itself does not fit 3 bytes."""
 Corners = tuple[tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float]]
 
 

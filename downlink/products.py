@@ -16,6 +16,10 @@ SUMMARY_PRODUCT: Final = 0
 FIRST_BLOCK: Final = 1
 FIRST_CHIP: Final = 0x8000
 ALERTS_PRODUCT: Final = 0xFFFF
+BLOCKS_LIMIT: Final = FIRST_CHIP - FIRST_BLOCK
+"""Blocks that one scene can have."""
+ALERT_BATCHES_LIMIT: Final = 0x100
+"""Alert batches that one scene can have."""
 ADDRESS: Final = struct.Struct(">IHB")
 
 

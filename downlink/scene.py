@@ -88,7 +88,7 @@ class TileOutcome(StrEnum):
     KEPT = "kept"
     """Screened and searched for objects."""
     SCREENED = "screened"
-    """Screened and kept, but not searched: the governor saved the energy."""
+    """Screened and kept, but not searched: the governor saved the energy, or no detector reads these bands."""
     NODATA = "nodata"
     """Too few valid pixels."""
     BLANK = "blank"

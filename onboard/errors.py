@@ -15,6 +15,7 @@ OnboardError
     +-- SceneGeoreferenceError  nothing says where it lies, or what says so is too inexact
     +-- TileReadError           one window of an open scene cannot be read; the rest may be
     +-- WindowOutsideError      a window that shares no pixel with the scene was asked for
+    +-- SceneTooLargeError      a scene with more tiles or pixels than layers and alerts can name
 """
 
 from __future__ import annotations
@@ -127,3 +128,13 @@ class WindowOutsideError(IngestError):
         self.window = window
         self.height = height
         self.width = width
+
+
+class SceneTooLargeError(IngestError):
+    """The scene has more tiles, or longer sides, than layers and alerts can name."""
+
+    def __init__(self, message: str, *, height: int, width: int, tiles: int) -> None:
+        super().__init__(message)
+        self.height = height
+        self.width = width
+        self.tiles = tiles

@@ -5,23 +5,25 @@ handed in. Layers leave through `emit` as soon as they exist, so memory does not
 """
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
+from downlink.alerts import BATCH_LIMIT, LARGEST_SIDE_PX
 from downlink.image_layers import encode_image
-from downlink.products import FIRST_BLOCK, FIRST_CHIP, LayerAddress
-from downlink.scene import SceneSummary, TileOutcome, Window
-from onboard.chips import Chip, cut_chips
+from downlink.products import ALERT_BATCHES_LIMIT, BLOCKS_LIMIT, FIRST_BLOCK, LayerAddress
+from downlink.scene import SceneSummary, TileOutcome
+from onboard.chips import Chip
 from onboard.detection import Detection
 from onboard.detector import Detector
+from onboard.energy_port import EnergyPort
 from onboard.energy_prices import EnergyStep
-from onboard.errors import TileReadError
-from onboard.governor import Decision, Effort
+from onboard.errors import SceneTooLargeError, TileReadError
+from onboard.governor import Effort
 from onboard.network_input import band_key
 from onboard.policy import Policy
+from onboard.regions import RegionCoder, within_scene
+from onboard.scene_places import area_weight, centre_px
 from onboard.screening import Screening, ScreeningSettings, screen
 from onboard.seam_merge import away_from_edges, merge_seams
 from onboard.sensor_frame import SensorFrame
@@ -29,16 +31,8 @@ from onboard.tiles import TileWindow, tile_grid
 from onboard.valuation import ValuedLayer, value_alerts, value_image, value_summary
 
 Emit = Callable[[Sequence[ValuedLayer]], None]
-
-
-class EnergyPort(Protocol):
-    """Who decides what a tile may cost and notes what it did cost."""
-
-    def decide(self, mpix: float) -> Decision:
-        """The effort that a tile of `mpix` million pixels may take, and why."""
-
-    def charge(self, step: EnergyStep, mpix: float) -> AbstractContextManager[None]:
-        """A context in which the work of `step` on `mpix` million pixels is done and charged."""
+DETECTIONS_LIMIT = BATCH_LIMIT * ALERT_BATCHES_LIMIT
+"""Detections that alerts of one scene can name; beyond it the least certain are left out, with a note."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,31 +87,57 @@ class ProcessedScene:
     """What a reader should know: why nothing was searched, what was assumed."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _SceneInWork:
+    """What every step needs to know of the scene."""
+
+    frame: SensorFrame
+    number: int
+    captured_ms: int
+    detector: Detector | None
+    """None where nothing can search this scene."""
+
+
 @dataclass(slots=True, kw_only=True)
 class ScenePipeline:
     """Works scenes through, tile by tile."""
 
     policy: Policy
+    """What the mission values."""
     settings: PipelineSettings
+    """How scenes are cut and judged."""
     detector: Detector | None
+    """What looks at tiles; None flies without."""
     energy: EnergyPort
+    """Allows effort and is charged for it."""
     emit: Emit
+    """Takes the layers."""
     on_tile: Callable[[TileReport], None] = field(default=lambda report: None)
+    """Told of every tile done."""
 
     def process(self, frame: SensorFrame, *, scene: int, captured_ms: int) -> ProcessedScene:
-        """Screen, search, code and value every tile of `frame`; hand every layer to `emit`."""
+        """Screen, search, code and value every tile of `frame`; hand every layer to `emit`.
+
+        Raises SceneTooLargeError, before any work, for a scene that layers and alerts cannot address.
+        """
+        _require_addressable(frame, self.settings.tile_px)
         notes = list(frame.notes)
-        detector = self._usable_detector(frame, notes)
+        work = _SceneInWork(
+            frame=frame, number=scene, captured_ms=captured_ms, detector=self._usable_detector(frame, notes)
+        )
         found: list[Detection] = []
         reports = []
         for tile in tile_grid(frame.height, frame.width, tile_px=self.settings.tile_px, halo_px=self.settings.halo_px):
-            report, seen = self._process_tile(frame, tile, detector, scene=scene, captured_ms=captured_ms)
+            report, seen = self._process_tile(work, tile)
             found.extend(seen)
             reports.append(report)
             self.on_tile(report)
-        detections = _within(merge_seams(found), frame)
-        summary = self._summary(frame, reports, detector, scene=scene, captured_ms=captured_ms)
-        chips = self._emit_regions(frame, summary, detections)
+        detections = within_scene(merge_seams(found), frame)
+        if len(detections) > DETECTIONS_LIMIT:
+            notes.append(f"{len(detections)} detections: only the {DETECTIONS_LIMIT} most certain are kept")
+            detections = detections[:DETECTIONS_LIMIT]
+        summary = self._summary(work, reports)
+        chips = self._emit_regions(frame, summary, detections, notes)
         return ProcessedScene(
             summary=summary, tiles=tuple(reports), detections=tuple(detections), chips=chips, notes=tuple(notes)
         )
@@ -136,36 +156,34 @@ class ScenePipeline:
             return None
         return self.detector
 
-    def _process_tile(
-        self, frame: SensorFrame, tile: TileWindow, detector: Detector | None, *, scene: int, captured_ms: int
-    ) -> tuple[TileReport, list[Detection]]:
+    def _process_tile(self, work: _SceneInWork, tile: TileWindow) -> tuple[TileReport, list[Detection]]:
         mpix = tile.core.height * tile.core.width / 1e6
         decision = self.energy.decide(mpix)
-        effort, why = decision.effort, decision.reason
-        if effort is Effort.SKIP:
-            return _tile_report(tile, TileOutcome.POWER, why), []
+        if decision.effort is Effort.SKIP:
+            return _tile_report(tile, TileOutcome.POWER, decision.reason), []
         try:
             with self.energy.charge(EnergyStep.INGEST, mpix):
-                padded = frame.read_around(tile.core, tile.padded)
-                valid = frame.valid(tile.core)
+                padded = work.frame.read_around(tile.core, tile.padded)
+                valid = work.frame.valid(tile.core)
         except TileReadError as error:
             return _tile_report(tile, TileOutcome.UNREADABLE, str(error)), []
         halo = self.settings.halo_px
         core = padded[:, halo : halo + tile.core.height, halo : halo + tile.core.width]
         with self.energy.charge(EnergyStep.SCREEN, mpix):
-            screening = screen(self._reflectance(core), valid, frame.band_names, self.settings.screening)
+            screening = screen(self._reflectance(core), valid, work.frame.band_names, self.settings.screening)
         if screening.outcome is not TileOutcome.KEPT:
             return _tile_report(tile, screening.outcome, screening.reason, screening), []
-        searching = detector is not None and effort is Effort.DETECT
-        seen: list[Detection] = []
-        if searching and detector is not None:
+        outcome, reason, seen = TileOutcome.KEPT, screening.reason, []
+        if work.detector is None:
+            outcome, reason = TileOutcome.SCREENED, f"{reason}; not searched: no detector for this scene"
+        elif decision.effort is not Effort.DETECT:
+            outcome, reason = TileOutcome.SCREENED, f"{reason}; not searched: {decision.reason}"
+        else:
             with self.energy.charge(EnergyStep.DETECT, mpix):
-                seen = self._search(self._reflectance(padded), frame, tile, detector)
+                seen = self._search(self._reflectance(padded), work.frame, tile, work.detector)
         with self.energy.charge(EnergyStep.ENCODE, mpix):
-            layers = self._code_block(core, valid, frame, tile, screening, scene=scene, captured_ms=captured_ms)
+            layers = self._code_block(work, core, valid, tile, screening)
         self.emit(layers)
-        reason = screening.reason if effort is Effort.DETECT else f"{screening.reason}; not searched: {why}"
-        outcome = TileOutcome.KEPT if effort is Effort.DETECT else TileOutcome.SCREENED
         coded_bytes = sum(valued.layer.size_bytes for valued in layers)
         return _tile_report(tile, outcome, reason, screening, detections=len(seen), coded_bytes=coded_bytes), seen
 
@@ -182,21 +200,12 @@ class ScenePipeline:
         seen = away_from_edges(
             detector.detect(padded, frame.band_names), size_px=padded.shape[1:], margin_px=self.settings.edge_px
         )
-        halo = self.settings.halo_px
-        return [detection.shifted(tile.core.col - halo, tile.core.row - halo) for detection in seen]
+        return [detection.shifted(tile.padded.col, tile.padded.row) for detection in seen]
 
     def _code_block(
-        self,
-        core: np.ndarray,
-        valid: np.ndarray,
-        frame: SensorFrame,
-        tile: TileWindow,
-        screening: Screening,
-        *,
-        scene: int,
-        captured_ms: int,
+        self, work: _SceneInWork, core: np.ndarray, valid: np.ndarray, tile: TileWindow, screening: Screening
     ) -> tuple[ValuedLayer, ...]:
-        interest = self.policy.blocks
+        interest, frame = self.policy.blocks, work.frame
         image = encode_image(
             core,
             tile.core,
@@ -207,80 +216,43 @@ class ScenePipeline:
         )
         clear_mpix = core.shape[1] * core.shape[2] / 1e6 * screening.valid_fraction
         clear_mpix *= 1 - (screening.cloud_fraction or 0.0)
-        place = self.policy.area_weight(_lonlat(frame, _centre(tile.core)))
         return value_image(
             image,
-            LayerAddress(scene=scene, product=FIRST_BLOCK + tile.index, step=0),
-            points=interest.value * clear_mpix * place,
+            LayerAddress(scene=work.number, product=FIRST_BLOCK + tile.index, step=0),
+            points=interest.value * clear_mpix * area_weight(self.policy, frame, centre_px(tile.core)),
             interest=interest,
             policy=self.policy,
-            captured_ms=captured_ms,
+            captured_ms=work.captured_ms,
             peak_dn=self.settings.peak_dn,
         )
 
     def _emit_regions(
-        self, frame: SensorFrame, summary: SceneSummary, detections: Sequence[Detection]
+        self, frame: SensorFrame, summary: SceneSummary, detections: Sequence[Detection], notes: list[str]
     ) -> tuple[Chip, ...]:
-        """Summary and alerts first, then a chip for every cluster of detections."""
-        points = [self._points(detection, frame, summary) for detection in detections]
-        self.emit(
-            (
-                value_summary(summary, self.policy),
-                *value_alerts(
-                    detections, points, scene=summary.scene, policy=self.policy, captured_ms=summary.captured_ms
-                ),
-            )
+        """Summary and alerts first, then a chip for every cluster of detections; returns those that could be cut."""
+        coder = RegionCoder(frame=frame, summary=summary, policy=self.policy, energy=self.energy)
+        points = [coder.points(detection) for detection in detections]
+        alerts = value_alerts(
+            detections, points, scene=summary.scene, policy=self.policy, captured_ms=summary.captured_ms
         )
-        interest = self.policy.chips
-        chips = cut_chips(
-            detections,
-            height=frame.height,
-            width=frame.width,
-            margin_px=interest.margin_px,
-            largest_px=interest.largest_px,
-        )
-        for number, chip in enumerate(chips):
-            mpix = chip.window.height * chip.window.width / 1e6
-            with self.energy.charge(EnergyStep.ENCODE, mpix):
-                image = encode_image(
-                    frame.read(chip.window),
-                    chip.window,
-                    valid=frame.valid(chip.window),
-                    quality_percent=interest.quality_percent,
-                    levels=interest.levels,
-                    nodata=frame.nodata,
-                )
-            self.emit(
-                value_image(
-                    image,
-                    LayerAddress(scene=summary.scene, product=FIRST_CHIP + number, step=0),
-                    points=interest.value * sum(points[member] for member in chip.members),
-                    interest=interest,
-                    policy=self.policy,
-                    captured_ms=summary.captured_ms,
-                    peak_dn=self.settings.peak_dn,
-                )
-            )
-        return chips
+        self.emit((value_summary(summary, self.policy), *alerts))
+        cut: list[Chip] = []
+        for chip in coder.chips(detections):
+            try:
+                layers = coder.code(chip, len(cut), sum(points[member] for member in chip.members))
+            except TileReadError as error:
+                notes.append(f"no chip around {len(chip.members)} detections: {error}")
+                continue
+            self.emit(layers)
+            cut.append(chip)
+        return tuple(cut)
 
-    def _points(self, detection: Detection, frame: SensorFrame, summary: SceneSummary) -> float:
-        """What one detection is worth: class weight times probability times the weight of the place."""
-        class_weight = self.policy.class_weight(summary.classes[detection.class_id])
-        return class_weight * detection.confidence * self.policy.area_weight(_lonlat(frame, detection.center_px))
-
-    def _summary(
-        self,
-        frame: SensorFrame,
-        reports: Sequence[TileReport],
-        detector: Detector | None,
-        *,
-        scene: int,
-        captured_ms: int,
-    ) -> SceneSummary:
+    def _summary(self, work: _SceneInWork, reports: Sequence[TileReport]) -> SceneSummary:
+        frame, detector = work.frame, work.detector
         return SceneSummary(
-            scene=scene,
+            scene=work.number,
             name=frame.name,
-            captured_ms=captured_ms,
+            captured_ms=work.captured_ms,
             height=frame.height,
             width=frame.width,
             dtype=frame.dtype,
@@ -295,6 +267,18 @@ class ScenePipeline:
             model=detector.model.label if detector else None,
             classes=detector.model.classes if detector else (),
             policy=self.policy.name,
+        )
+
+
+def _require_addressable(frame: SensorFrame, tile_px: int) -> None:
+    tiles = -(-frame.height // tile_px) * -(-frame.width // tile_px)
+    if tiles > BLOCKS_LIMIT or max(frame.height, frame.width) > LARGEST_SIDE_PX:
+        raise SceneTooLargeError(
+            f"scene {frame.name} of {frame.height} x {frame.width} px has {tiles} tiles of {tile_px} px; layers name at most "
+            f"{BLOCKS_LIMIT} tiles and alerts {LARGEST_SIDE_PX} px on a side: cut it into smaller scenes",
+            height=frame.height,
+            width=frame.width,
+            tiles=tiles,
         )
 
 
@@ -315,37 +299,3 @@ def _tile_report(
         detections=detections,
         coded_bytes=coded_bytes,
     )
-
-
-def _within(detections: Sequence[Detection], frame: SensorFrame) -> list[Detection]:
-    """Detections whose centre lies in the scene, their corners clipped to it: repeated edge pixels are no ground."""
-    scene = Window(row=0, col=0, height=frame.height, width=frame.width)
-    return [_clipped(d, frame) for d in detections if scene.contains(*d.center_px)]
-
-
-def _clipped(detection: Detection, frame: SensorFrame) -> Detection:
-    first, second, third, fourth = (
-        (min(max(x, 0.0), float(frame.width)), min(max(y, 0.0), float(frame.height))) for x, y in detection.corners_px
-    )
-    return Detection(
-        class_id=detection.class_id, confidence=detection.confidence, corners_px=(first, second, third, fourth)
-    )
-
-
-def _centre(window: Window) -> tuple[float, float]:
-    return window.col + window.width / 2, window.row + window.height / 2
-
-
-def _lonlat(frame: SensorFrame, point_px: tuple[float, float]) -> tuple[float, float] | None:
-    """Longitude and latitude of a pixel, bilinear between the corners of the footprint: good enough to weigh areas."""
-    if frame.footprint_lonlat is None:
-        return None
-    u, v = point_px[0] / frame.width, point_px[1] / frame.height
-    weights = ((1 - u) * (1 - v), u * (1 - v), u * v, (1 - u) * v)
-    lon0 = frame.footprint_lonlat[0][0]
-    lon = sum(
-        w * (lon0 + (corner[0] - lon0 + 180) % 360 - 180)
-        for w, corner in zip(weights, frame.footprint_lonlat, strict=True)
-    )
-    lat = sum(w * corner[1] for w, corner in zip(weights, frame.footprint_lonlat, strict=True))
-    return (lon + 180) % 360 - 180, lat

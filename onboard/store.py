@@ -45,29 +45,28 @@ class ProductStore:
         self._delivered: dict[LayerAddress, int] = {}
         self._evicted: dict[LayerAddress, int] = {}
         self._captured_bytes = 0
+        self._queued_bytes = 0
         notes: dict[LayerAddress, Layer] = {}
         for record in journal.records():
             self._replay(record, notes)
 
     def add(self, layers: Sequence[ValuedLayer]) -> None:
         """Accept layers durably, all or none. Layers that the store has seen before are passed over."""
-        fresh = [valued for valued in layers if not self.has_seen(valued.layer.address)]
-        self._journal.append(record for valued in fresh for record in _as_records(valued))
-        for valued in fresh:
-            self._queued[valued.layer.address] = valued
-            self._captured_bytes += valued.layer.size_bytes
+        fresh: dict[LayerAddress, ValuedLayer] = {}
+        for valued in layers:
+            if not self.has_seen(valued.layer.address):
+                fresh.setdefault(valued.layer.address, valued)
+        self._journal.append(record for valued in fresh.values() for record in _as_records(valued))
+        for valued in fresh.values():
+            self._accept(valued)
 
     def has_seen(self, address: LayerAddress) -> bool:
         """Whether the layer was ever accepted."""
         return address in self._queued or address in self._delivered or address in self._evicted
 
     def backlog(self) -> tuple[Layer, ...]:
-        """Layers that wait, in order of address."""
-        return tuple(self._queued[address].layer for address in sorted(self._queued))
-
-    def layer(self, address: LayerAddress) -> Layer:
-        """A waiting layer. Raises StoreError when it does not wait."""
-        return self._waiting(address).layer
+        """Layers that wait, in the order in which they were accepted."""
+        return tuple(valued.layer for valued in self._queued.values())
 
     def payload(self, address: LayerAddress) -> bytes:
         """The bytes of a waiting layer. Raises StoreError when it does not wait."""
@@ -81,7 +80,7 @@ class ProductStore:
         fresh = tuple(address for address in dict.fromkeys(addresses) if address in self._queued)
         self._journal.append(Record(kind=RecordKind.DELIVERED, address=address) for address in fresh)
         for address in fresh:
-            self._delivered[address] = self._queued.pop(address).layer.size_bytes
+            self._settle(address, self._delivered)
         return fresh
 
     def evict(self, addresses: Iterable[LayerAddress]) -> None:
@@ -91,7 +90,7 @@ class ProductStore:
             self._waiting(address)
         self._journal.append(Record(kind=RecordKind.EVICTED, address=address) for address in chosen)
         for address in chosen:
-            self._evicted[address] = self._queued.pop(address).layer.size_bytes
+            self._settle(address, self._evicted)
 
     def compact(self) -> None:
         """Rewrite the journal without the bytes of layers that no longer wait; their marks and sizes stay."""
@@ -105,7 +104,8 @@ class ProductStore:
 
     @property
     def queued_bytes(self) -> int:
-        return sum(valued.layer.size_bytes for valued in self._queued.values())
+        """Bytes of the layers that wait."""
+        return self._queued_bytes
 
     @property
     def delivered(self) -> frozenset[LayerAddress]:
@@ -120,9 +120,20 @@ class ProductStore:
         return LayerAccount(
             captured_bytes=self._captured_bytes,
             delivered_bytes=sum(self._delivered.values()),
-            queued_bytes=self.queued_bytes,
+            queued_bytes=sum(valued.layer.size_bytes for valued in self._queued.values()),
             evicted_bytes=sum(self._evicted.values()),
         )
+
+    def _accept(self, valued: ValuedLayer) -> None:
+        self._queued[valued.layer.address] = valued
+        self._queued_bytes += valued.layer.size_bytes
+        self._captured_bytes += valued.layer.size_bytes
+
+    def _settle(self, address: LayerAddress, marks: dict[LayerAddress, int]) -> None:
+        """A waiting layer waits no more: it is noted under `marks`."""
+        size_bytes = self._queued.pop(address).layer.size_bytes
+        self._queued_bytes -= size_bytes
+        marks[address] = size_bytes
 
     def _waiting(self, address: LayerAddress) -> ValuedLayer:
         try:
@@ -136,14 +147,12 @@ class ProductStore:
         if record.kind is RecordKind.NOTE:
             notes[address] = _layer_of(record)
         elif record.kind is RecordKind.LAYER and address in notes and not self.has_seen(address):
-            layer = notes.pop(address)
-            self._queued[address] = ValuedLayer(layer=layer, payload=record.payload)
-            self._captured_bytes += layer.size_bytes
+            self._accept(ValuedLayer(layer=notes.pop(address), payload=record.payload))
         elif record.kind in (RecordKind.DELIVERED, RecordKind.EVICTED):
             marks = self._delivered if record.kind is RecordKind.DELIVERED else self._evicted
             if address in self._queued:
-                marks[address] = self._queued.pop(address).layer.size_bytes
-            elif record.payload and address not in marks:
+                self._settle(address, marks)
+            elif record.payload and not self.has_seen(address):
                 marks[address] = int.from_bytes(record.payload, "big")
                 self._captured_bytes += marks[address]
 
