@@ -393,11 +393,20 @@ class CfdpDestination:
                 self._fail(state, ConditionCode.CHECK_LIMIT_REACHED)
             else:
                 self._timers.start((transaction, _Timer.CHECK), now_ms, self.settings.check_timeout_ms)
-        elif state.heard and self.settings.inactivity_timeout_ms is not None:
-            state.heard = False
-            self._timers.start((transaction, _Timer.INACTIVITY), now_ms, self.settings.inactivity_timeout_ms)
-        else:
+        elif self.settings.inactivity_timeout_ms is not None:
+            self._notice_silence(state, now_ms, self.settings.inactivity_timeout_ms)
+
+    def _notice_silence(self, state: DestinationTransaction, now_ms: int, timeout_ms: int) -> None:
+        """A source that has rebooted may know nothing of the file and keep silent for ever: ask it once before giving up."""
+        if state.asked_for_life and not state.heard:
             self._fail(state, ConditionCode.INACTIVITY_DETECTED)
+            return
+        state.asked_for_life = not state.heard
+        if state.asked_for_life and not state.header.unacknowledged:
+            state.answer_prompt = True
+            self._begin_naks(state, 0, state.known_end)
+        state.heard = False
+        self._timers.start((state.transaction, _Timer.INACTIVITY), now_ms, timeout_ms)
 
     def _begin_naks(self, state: DestinationTransaction, start: int, end: int) -> None:
         state.begin_naks(start, end, self.settings.max_naks_per_round)

@@ -33,7 +33,8 @@ class DestinationSettings:
     check_limit: int = 3
     """class 1: such waits before the transaction fails"""
     inactivity_timeout_ms: int | None = 86_400_000
-    """link time without any PDU after which a transaction fails, within a factor of two; None: never"""
+    """link time without any PDU after which the source is asked for a sign of life, within a factor of two; after as long again
+    the transaction fails; None: never"""
     max_open_transactions: int = 1024
     """transactions received at the same time"""
     max_file_bytes: int = 256 << 20
@@ -76,6 +77,8 @@ class DestinationTransaction:
     """whether to send a NAK even if nothing is missing"""
     heard: bool = True
     """whether a PDU arrived since the inactivity timer was started"""
+    asked_for_life: bool = False
+    """whether the source was asked for a sign of life when that timer was started"""
     checks: int = 0
     """class 1: waits for late segments so far"""
     statistics: DestinationStatistics = field(default_factory=DestinationStatistics)

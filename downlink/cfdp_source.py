@@ -279,6 +279,8 @@ class CfdpSource:
             status = TransactionStatus.UNDEFINED if transaction is None else TransactionStatus.ACTIVE
             self._acknowledge(pdu, status)
         if transaction is None:
+            if isinstance(pdu, Nak) and not pdu.header.unacknowledged:
+                self._disown(pdu)
             return
         transaction.silent_timeouts = 0
         if isinstance(pdu, Finished):
@@ -304,6 +306,17 @@ class CfdpSource:
             header=finished.header, acknowledged=DirectiveCode.FINISHED, condition=finished.condition, status=status
         )
         self._responses.append(acknowledgement.encode())
+
+    def _disown(self, nak: Nak) -> None:
+        """The destination waits for a file of before a reboot, or one that it has forgotten it has: nobody will complete it."""
+        given_up = EndOfFile(
+            header=nak.header,
+            condition=ConditionCode.CANCEL_REQUEST_RECEIVED,
+            checksum=0,
+            file_size_bytes=0,
+            fault_entity_id=self.local_entity_id,
+        )
+        self._responses.append(given_up.encode())
 
     def _refuse(self, reason: str, transaction: TransactionId) -> None:
         self._events.append(PduRefused(reason=reason, transaction=transaction))

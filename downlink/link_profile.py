@@ -51,6 +51,9 @@ class LinkProfile:
     """Wait for the acknowledgement of an EndOfFile before repeating it."""
     nak_timeout_ms: int = 1000
     """Wait for missing segments before asking again."""
+    silence_ms: int = 60_000
+    """Silence about a file, link time, after which the ground asks whether it is still being sent; after as long again it
+    gives the file up and keeps its whole records."""
 
     @property
     def pdu_bytes(self) -> int:
@@ -71,4 +74,5 @@ class LinkProfile:
             max_pdu_bytes=self.uplink_frame_bytes - 16,
             nak_timeout_ms=self.nak_timeout_ms,
             finished_timeout_ms=self.ack_timeout_ms,
+            inactivity_timeout_ms=max(self.silence_ms, 16 * self.ack_timeout_ms),
         )

@@ -328,15 +328,17 @@ def test_the_user_may_cancel():
         destination.cancel(ONE)
 
 
-def test_silence_during_contact_fails_a_transaction_but_a_gap_between_passes_does_not():
+def test_silence_during_contact_asks_once_then_fails_a_transaction_but_a_gap_between_passes_does_not():
     destination = destination_with(inactivity_timeout_ms=1_000)
     feed(destination, metadata(), data(0, 50))
     destination.suspend(500)
     assert destination.next_pdu(10**9) is None
     destination.resume(10**9)
     assert drain(destination, 10**9 + 1_400) == []
+    (sign_of_life,) = drain(destination, 10**9 + 2_500)
+    assert isinstance(sign_of_life, Nak) and sign_of_life.requests == ()
     assert destination.take_events() == []
-    assert [type(pdu) for pdu in drain(destination, 10**9 + 2_500)] == [Finished]
+    assert [type(pdu) for pdu in drain(destination, 10**9 + 3_600)] == [Finished]
     (event,) = destination.take_events()
     assert event.condition is ConditionCode.INACTIVITY_DETECTED
 
