@@ -6,6 +6,8 @@ MissionError
 ├── ChannelError      a link fault model with impossible numbers
 ├── TruthError        a truth file that cannot be read
 ├── RunError          a run that cannot be started or finished as asked
+├── InvariantError    a simulated mission that broke a promise of the system
+├── PowerLost         a simulated disk that lost its power in the middle of a write
 └── ReportError       a picture or a page of the report that cannot be made
 """
 
@@ -67,3 +69,29 @@ class TruthError(MissionError):
 
 class RunError(MissionError):
     """A run cannot be started, or finished, as asked."""
+
+
+class InvariantError(MissionError):
+    """A simulated mission broke a promise of the system."""
+
+    def __init__(self, invariant: str, detail: str, *, now_ms: int) -> None:
+        self.invariant = invariant
+        """What must always hold."""
+        self.detail = detail
+        """What was found instead, with its numbers."""
+        self.now_ms = now_ms
+        """When it was found, mission time."""
+        super().__init__(f"{invariant}: {detail} (at {now_ms} ms)")
+
+
+class PowerLost(MissionError):
+    """A simulated disk lost its power in the middle of a write."""
+
+    def __init__(self, disk: object, written_bytes: int, asked_bytes: int) -> None:
+        self.disk = disk
+        """Which one."""
+        self.written_bytes = written_bytes
+        """Bytes of the write that reached the disk."""
+        self.asked_bytes = asked_bytes
+        """Bytes that were to be written."""
+        super().__init__(f"power lost after {written_bytes} of {asked_bytes} bytes written")

@@ -36,7 +36,9 @@ class ContactLog:
     repeated_bytes: int = 0
     """Bytes of records and file segments among them that had been sent before."""
     downlink: ChannelCounts = field(default_factory=ChannelCounts)
-    """What the channel did to them."""
+    """What the channel did to the frames on the downlink."""
+    uplink: ChannelCounts = field(default_factory=ChannelCounts)
+    """What the channel did to the frames on the uplink."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,11 +65,13 @@ class World:
         self.station = station
         self.now_ms = 0
         self.observations: list[Observation] = []
-        self.contact_logs = [ContactLog(contact=planned.contact) for planned in contacts]
+        self.contact_logs: list[ContactLog] = []
         self.after_event: Callable[[], None] = lambda: None
         """Called after every event: the place for invariants."""
         self.on_time: Callable[[int], None] = lambda now_ms: None
         """Told of the time before every event."""
+        self.as_received: Callable[[bytes], bytes] = lambda frame: frame
+        """What the ground's receiver makes of a frame: the place for damage that no frame check shows."""
         self._streams = streams
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._counter = itertools.count()
@@ -78,9 +82,15 @@ class World:
         self._up: Channel | None = None
         self._los_ms = 0
         self._wake_token = {"down": 0, "up": 0}
-        for planned, log in zip(contacts, self.contact_logs, strict=True):
-            self.schedule(planned.contact.aos_ms, lambda p=planned, g=log: self._start_contact(p, g))  # type: ignore[misc]
-            self.schedule(planned.contact.los_ms, self._end_contact)
+        for planned in contacts:
+            self.add_contact(planned)
+
+    def add_contact(self, planned: PlannedContact) -> None:
+        """Have a contact happen. Contacts must not overlap; the satellite has one transmitter."""
+        log = ContactLog(contact=planned.contact)
+        self.contact_logs.append(log)
+        self.schedule(planned.contact.aos_ms, lambda: self._start_contact(planned, log))
+        self.schedule(planned.contact.los_ms, self._end_contact)
 
     def schedule(self, at_ms: int, action: Callable[[], None]) -> None:
         """Have `action` called at a time, after everything scheduled for that time before."""
@@ -130,14 +140,48 @@ class World:
         """SHA-256 over everything that happened."""
         return self._hash.hexdigest()
 
+    @property
+    def in_contact(self) -> bool:
+        """Whether there is signal."""
+        return self._log is not None
+
+    @property
+    def events_waiting(self) -> int:
+        """Length of the queue."""
+        return len(self._queue)
+
+    # ---- reboots
+
+    def replace_computer(self, computer: OnboardComputer) -> None:
+        """The onboard computer has started again; frames on their way still arrive."""
+        if self._log is not None:
+            self._log.repeated_bytes += self.computer.repeated_bytes - computer.repeated_bytes
+        self.computer = computer
+        self._note("onboard reboot", b"")
+        log = self._log
+        self.tell_computer(
+            onboard_events.ContactEnded() if log is None else onboard_events.ContactStarted(contact=log.contact)
+        )
+
+    def replace_station(self, station: GroundStation) -> None:
+        """The ground station has started again; frames on their way still arrive."""
+        self.station = station
+        self._note("ground reboot", b"")
+        log = self._log
+        self.tell_station(
+            ground_events.ContactEnded() if log is None else ground_events.ContactStarted(contact=log.contact)
+        )
+
     # ---- contacts
 
     def _start_contact(self, planned: PlannedContact, log: ContactLog) -> None:
         number = planned.contact.contact_id
         self._down = Channel(planned.downlink, self._streams.generator(f"downlink/{number}"))
-        self._up = Channel(planned.uplink, self._streams.generator(f"uplink/{number}")) if planned.uplink else None
         self._log = log
         log.downlink = self._down.counts
+        if planned.uplink is not None:
+            self._up = Channel(planned.uplink, self._streams.generator(f"uplink/{number}"))
+            log.uplink = self._up.counts
         log.repeated_bytes = -self.computer.repeated_bytes
         self._los_ms = planned.contact.los_ms
         self.tell_station(ground_events.ContactStarted(contact=planned.contact))
@@ -180,11 +224,13 @@ class World:
         self._wake("up", free_ms)
 
     def _arrive_down(self, arrival: Arrival) -> None:
-        self._note("heard", arrival.frame)
-        self.tell_station(ground_events.FrameHeard(frame=arrival.frame))
+        frame = self.as_received(arrival.frame)
+        self._note("heard", frame)
+        self.tell_station(ground_events.FrameHeard(frame=frame))
 
     def _arrive_up(self, arrival: Arrival) -> None:
         if self._up is not None:
+            self._note("heard on board", arrival.frame)
             self.tell_computer(onboard_events.FrameHeard(frame=arrival.frame))
 
     def _wake(self, direction: str, at_ms: int | None) -> None:

@@ -1,0 +1,255 @@
+"""Flies one seeded mission: first with everything that goes wrong, then over clean contacts until nothing is owed."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from downlink.contact import Contact
+from downlink.transfer_frame import decode_transfer_frame, frame_is_intact
+from ground import link_events as ground_events
+from ground.station import GroundStation
+from ground.store import LayerStore
+from mission.channel import ChannelSettings
+from mission.contacts import PlannedContact
+from mission.dice import Dice
+from mission.errors import InvariantError, PowerLost
+from mission.invariants import Invariants
+from mission.seeded_captures import Capture
+from mission.seeded_mission import SeededMission, Stranger
+from mission.simulated_disk import SimulatedDisk
+from mission.simulation import World
+from mission.streams import Streams
+from onboard import link_events as onboard_events
+from onboard.computer import OnboardComputer
+from onboard.store import ProductStore
+
+TRANSACTIONS_PER_BOOT = 1 << 20
+"""File numbers begin at the number of boots times this, so that none is used twice."""
+CLEAN_DOWNLINK_BPS = 512_000
+CLEAN_UPLINK_BPS = 64_000
+CLEAN_DELAY_MS = 20
+CLEAN_GAP_MS = 60_000
+SETTLING_CONTACTS = 3
+"""Clean contacts beside those that what is owed fills: for time-outs that had grown long, and for the last acknowledgements."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FlownMission:
+    """What became of one seeded mission."""
+
+    seed: int
+    """Of every random stream."""
+    log_hash: str
+    """SHA-256 over everything that happened."""
+    link_ms: int
+    """Time in contact."""
+    captured_bytes: int
+    """Records of all layers."""
+    sent_bytes: int
+    """Transfer frames on the downlink."""
+    faults: dict[str, int]
+    """How often each kind of fault happened."""
+
+
+class SeededFlight:
+    """One mission with its world, its disks and its invariants. Fly it once."""
+
+    def __init__(self, mission: SeededMission) -> None:
+        self.mission = mission
+        self.faults: Counter[str] = Counter()
+        self._boots = 0
+        self._onboard_disk, self._ground_disk = SimulatedDisk(), SimulatedDisk()
+        self._onboard_power = list(mission.onboard_power_bytes)
+        self._ground_power = list(mission.ground_power_bytes)
+        self._misreading = Dice(Streams(mission.seed).generator("misreading"))
+        self.world = World(self._computer(), self._station(), mission.contacts, Streams(mission.seed))
+        self.invariants = Invariants(self.world, capacity_bytes=mission.capacity_bytes)
+        self._capturing: Capture | None = None
+
+    def fly(self) -> FlownMission:
+        """Raises InvariantError when a promise is broken, or when a core raises anything at all."""
+        try:
+            self._schedule_everything()
+            self._run()
+            self._settle()
+        except InvariantError:
+            raise
+        except Exception as error:
+            detail = f"{type(error).__name__}: {error}"
+            raise InvariantError("the cores never raise", detail, now_ms=self.world.now_ms) from error
+        return self._flown()
+
+    # ---- what happens
+
+    def _schedule_everything(self) -> None:
+        mission, world = self.mission, self.world
+        world.after_event = self.invariants.check
+        if mission.misread:
+            world.as_received = self._misread
+        for capture in mission.captures:
+            world.schedule(capture.at_ms, lambda c=capture: self._capture(c))  # type: ignore[misc]
+        for at_ms in mission.cuts_ms:
+            world.schedule(at_ms, self._cut)
+        for at_ms in mission.onboard_reboots_ms:
+            world.schedule(at_ms, self._reboot_onboard)
+        for at_ms in mission.ground_reboots_ms:
+            world.schedule(at_ms, self._reboot_ground)
+        for at_ms in mission.compactions_ms:
+            world.schedule(at_ms, self._compact)
+        for stranger in mission.strangers:
+            world.schedule(stranger.at_ms, lambda s=stranger: self._hear_stranger(s))  # type: ignore[misc]
+        self._power(self._onboard_disk, self._onboard_power)
+        self._power(self._ground_disk, self._ground_power)
+
+    def _run(self) -> None:
+        """Until nothing is left to happen, through every loss of power."""
+        while self.world.events_waiting:
+            try:
+                self.world.run()
+            except PowerLost as lost:
+                self._restart_after(lost)
+                self.invariants.check()
+
+    def _capture(self, capture: Capture) -> None:
+        if self._capturing is None:
+            self.invariants.expect(capture.layers)
+        self._capturing = capture
+        self.world.tell_computer(onboard_events.LayersCaptured(layers=capture.layers))
+        self._capturing = None
+
+    def _cut(self) -> None:
+        if self.world.in_contact:
+            self.faults["contacts cut"] += 1
+            self.world.cut_contact()
+
+    def _compact(self) -> None:
+        self.faults["journals compacted"] += 1
+        self.world.computer.store.compact()
+
+    def _misread(self, frame: bytes) -> bytes:
+        """Now and then, other bytes in the packet zone, and a check that agrees with them."""
+        if not self._misreading.chance(self.mission.misread) or not frame_is_intact(frame):
+            return frame
+        self.faults["frames misread"] += 1
+        read = decode_transfer_frame(frame)
+        zone = bytearray(read.packet_zone)
+        for _ in range(self._misreading.whole(1, 8)):
+            zone[self._misreading.whole(0, len(zone) - 1)] ^= 1 << self._misreading.whole(0, 7)
+        return replace(read, packet_zone=bytes(zone)).encode()
+
+    def _hear_stranger(self, stranger: Stranger) -> None:
+        self.faults["strangers heard"] += 1
+        before = self._state()
+        if stranger.on_board:
+            answer: object = self.world.computer.handle(
+                onboard_events.FrameHeard(frame=stranger.frame), self.world.now_ms
+            )
+        else:
+            answer = self.world.station.handle(ground_events.FrameHeard(frame=stranger.frame), self.world.now_ms)
+        if answer or self._state() != before:
+            detail = f"{len(stranger.frame)} bytes {stranger.frame[:16].hex()}: {before} became {self._state()}, {answer}"
+            raise InvariantError("a stranger's frame changes nothing", detail, now_ms=self.world.now_ms)
+
+    def _state(self) -> tuple[int, ...]:
+        """What a stranger must not change, in numbers."""
+        computer, station = self.world.computer, self.world.station
+        onboard = (self._onboard_disk.size_bytes, computer.open_files, computer.link_queue_bytes)
+        ground = (self._ground_disk.size_bytes, station.open_files, station.held_bytes)
+        return onboard + ground
+
+    # ---- starting again
+
+    def _computer(self) -> OnboardComputer:
+        self._boots += 1
+        return OnboardComputer(
+            ProductStore(self._onboard_disk),
+            self.mission.profile,
+            capacity_bytes=self.mission.capacity_bytes,
+            first_transaction=self._boots * TRANSACTIONS_PER_BOOT,
+        )
+
+    def _station(self) -> GroundStation:
+        return GroundStation(LayerStore(self._ground_disk), self.mission.profile)
+
+    def _reboot_onboard(self) -> None:
+        self.faults["onboard reboots"] += 1
+        self.world.replace_computer(self._computer())
+
+    def _reboot_ground(self) -> None:
+        self.faults["ground reboots"] += 1
+        self.world.replace_station(self._station())
+
+    def _restart_after(self, lost: PowerLost) -> None:
+        """Bring the end up again that lost power. A capture that it broke off is offered again, as the sensor would."""
+        if lost.disk is self._ground_disk:
+            self.faults["ground power losses"] += 1
+            self._ground_disk.restart()
+            self.world.replace_station(self._station())
+            self._power(self._ground_disk, self._ground_power)
+            return
+        self.faults["onboard power losses"] += 1
+        self._onboard_disk.restart()
+        self.world.replace_computer(self._computer())
+        if self._capturing is not None:
+            self._capture(self._capturing)
+        self._power(self._onboard_disk, self._onboard_power)
+
+    @staticmethod
+    def _power(disk: SimulatedDisk, losses: list[int]) -> None:
+        if losses:
+            disk.lose_power_after(losses.pop(0))
+
+    # ---- the end
+
+    def _settle(self) -> None:
+        """Faults off: as many clean contacts as what is owed can need."""
+        for disk in (self._onboard_disk, self._ground_disk):
+            disk.restart()
+        self.world.as_received = lambda frame: frame
+        profile = self.mission.profile
+        duration_ms = 20_000 + 20 * max(profile.ack_timeout_ms, profile.nak_timeout_ms, profile.express_repeat_ms)
+        carried_bytes = CLEAN_DOWNLINK_BPS * duration_ms // 8000
+        owed_bytes = self.world.computer.store.queued_bytes
+        contacts = SETTLING_CONTACTS + -(-4 * owed_bytes // carried_bytes)
+        aos_ms = self.world.now_ms + CLEAN_GAP_MS
+        for number in range(contacts):
+            clean = _clean_contact(len(self.mission.contacts) + number, aos_ms, aos_ms + duration_ms)
+            self.world.add_contact(clean)
+            aos_ms += duration_ms + CLEAN_GAP_MS
+        self._run()
+        self.invariants.check_settled()
+
+    def _flown(self) -> FlownMission:
+        logs = self.world.contact_logs
+        for counts in [log.downlink for log in logs] + [log.uplink for log in logs]:
+            self.faults["frames lost"] += counts.lost
+            self.faults["frames corrupted"] += counts.corrupted
+            self.faults["frames duplicated"] += counts.duplicated
+            self.faults["frames reordered"] += counts.reordered
+        self.faults["contacts without uplink"] += sum(one.uplink is None for one in self.mission.contacts)
+        self.faults["layers evicted"] += self.invariants.evicted_layers
+        return FlownMission(
+            seed=self.mission.seed,
+            log_hash=self.world.log_hash,
+            link_ms=sum(log.contact.duration_ms for log in logs),
+            captured_bytes=self.mission.captured_bytes,
+            sent_bytes=sum(log.sent_bytes for log in logs),
+            faults=dict(self.faults),
+        )
+
+
+def _clean_contact(number: int, aos_ms: int, los_ms: int) -> PlannedContact:
+    contact = Contact(
+        contact_id=number,
+        station="clean",
+        aos_ms=aos_ms,
+        los_ms=los_ms,
+        downlink_bps=CLEAN_DOWNLINK_BPS,
+        uplink_bps=CLEAN_UPLINK_BPS,
+        one_way_delay_ms=CLEAN_DELAY_MS,
+        frame_loss=0.0,
+    )
+    return PlannedContact(
+        contact=contact,
+        downlink=ChannelSettings(rate_bps=CLEAN_DOWNLINK_BPS, delay_ms=CLEAN_DELAY_MS),
+        uplink=ChannelSettings(rate_bps=CLEAN_UPLINK_BPS, delay_ms=CLEAN_DELAY_MS),
+    )
