@@ -1,5 +1,7 @@
 """The CFDP source: what it sends, in which order, and how its transactions end."""
 
+import itertools
+
 import pytest
 
 from downlink.cfdp_checksum import ChecksumType, file_checksum
@@ -327,3 +329,122 @@ def test_a_file_that_changed_during_a_reboot_is_given_up():
 def test_a_damaged_snapshot_is_refused(damage):
     with pytest.raises(CfdpSnapshotError):
         CfdpSource.restore(damage(source_with(1).snapshot(0)), now_ms=0, file_bytes_of=lambda *_: CONTENT)
+
+
+def put(source, seq, priority, content=CONTENT):
+    source.put(transaction_seq=seq, source_name="", destination_name="", file_bytes=content, priority=priority)
+
+
+def test_new_files_go_by_priority_then_in_the_order_they_were_put():
+    source = source_with()
+    for seq, priority in ((5, 1), (6, 9), (7, 9), (8, 0)):
+        put(source, seq, priority, content=b"\x12\x34")
+    assert [seq for seq, *what in shape(drain(source)) if what == ["EndOfFile"]] == [6, 7, 5, 8]
+
+
+def test_a_more_urgent_file_interrupts_one_that_is_half_sent():
+    source = source_with()
+    put(source, 1, 3)
+    first = [decode_pdu(source.next_pdu(0)) for _ in range(2)]
+    assert source.unsent_priority == 3
+    put(source, 2, 8, content=b"urgent")
+    assert (source.unsent_priority, source.unsent_bytes) == (8, 150 + 6)
+    assert shape(first + drain(source)) == [
+        (1, "Metadata"),
+        (1, "FileData", 0),
+        (2, "Metadata"),
+        (2, "FileData", 0),
+        (2, "EndOfFile"),
+        (1, "FileData", 100),
+        (1, "FileData", 200),
+        (1, "EndOfFile"),
+    ]
+    assert (source.unsent_priority, source.unsent_bytes) == (None, 0)
+
+
+def test_a_file_of_which_only_the_end_is_due_has_no_unsent_priority():
+    source = source_with()
+    put(source, 1, 3, content=b"\x12")
+    assert [type(decode_pdu(source.next_pdu(0))).__name__ for _ in range(2)] == ["Metadata", "FileData"]
+    assert source.unsent_priority is None
+    assert shape(drain(source)) == [(1, "EndOfFile")]
+
+
+def test_after_a_reboot_the_order_of_unsent_files_is_the_same():
+    source = source_with()
+    for seq, priority in ((1, 3), (2, 8), (3, 8)):
+        put(source, seq, priority)
+    source.next_pdu(0), source.next_pdu(0)
+    put(source, 4, 9)
+    restored = CfdpSource.restore(
+        source.snapshot(0), now_ms=0, file_bytes_of=lambda *_: CONTENT, settings=source.settings
+    )
+    assert restored.unsent_priority == 9
+    assert shape(drain(restored)) == shape(drain(source))
+
+
+def test_a_cancelled_file_is_passed_over_wherever_it_waits():
+    source = source_with()
+    for seq, priority in ((1, 3), (2, 8), (3, 5)):
+        put(source, seq, priority, content=b"\x12")
+    source.cancel(3)
+    source.cancel(2)
+    assert source.unsent_priority == 3
+    assert shape(drain(source)) == [(1, "Metadata"), (1, "FileData", 0), (1, "EndOfFile")]
+
+
+FULL_PDU = 1099
+
+
+def data_source(size_bytes):
+    source = CfdpSource(SPACECRAFT, GROUND, SourceSettings(max_pdu_bytes=FULL_PDU))
+    put(source, 1, 0, content=bytes(index * 7 & 0xFF for index in range(size_bytes)))
+    source.next_pdu(0)  # Metadata
+    return source
+
+
+@pytest.mark.parametrize("room_bytes", [FULL_PDU, 1000, 400, 90])
+def test_file_data_end_with_the_room_that_is_left(room_bytes):
+    assert len(data_source(5000).next_pdu(0, room_bytes)) == room_bytes
+
+
+def test_room_beyond_the_longest_pdu_changes_nothing():
+    assert len(data_source(5000).next_pdu(0, 4000)) == FULL_PDU
+    assert len(data_source(5000).next_pdu(0)) == FULL_PDU
+
+
+@pytest.mark.parametrize("room_bytes", [70, 16, 3, 0, -6])
+def test_where_too_little_room_is_left_two_segments_share_it_with_the_next_frame(room_bytes):
+    source = data_source(5000)
+    first = len(source.next_pdu(0, room_bytes))
+    # Lengths of PDUs and room leave out the packet header, the same in both frames.
+    room_in_next_frame = FULL_PDU - (first - room_bytes)
+    second = len(source.next_pdu(0, room_in_next_frame))
+    assert second == room_in_next_frame
+    assert abs(first - second) <= 1
+
+
+def test_repeats_end_with_the_room_too_and_nothing_is_lost_by_the_cuts():
+    source = data_source(3000)
+    rooms, sent = itertools.cycle((300, 10, 55, 1099, 64, 900)), {}
+    while (pdu := source.next_pdu(0, next(rooms))) is not None:
+        if isinstance(decoded := decode_pdu(pdu), FileData):
+            sent[decoded.offset] = decoded.data
+    assert b"".join(sent[offset] for offset in sorted(sent)) == bytes(index * 7 & 0xFF for index in range(3000))
+    source.receive(Nak(header=header(1), scope_start=0, scope_end=3000, requests=((100, 1700),)).encode(), 0)
+    assert len(source.next_pdu(0, 321)) == 321
+
+
+def test_a_remainder_shorter_than_the_room_is_sent_as_it_is():
+    source = data_source(40)
+    (data,) = [pdu for pdu in drain(source) if isinstance(pdu, FileData)]
+    assert len(data.data) == 40
+
+
+def test_pdus_too_short_for_a_worthwhile_cut_still_carry_data():
+    source = CfdpSource(SPACECRAFT, GROUND, SourceSettings(max_pdu_bytes=40))
+    put(source, 1, 0)
+    source.next_pdu(0)
+    lengths = [len(source.next_pdu(0, room_bytes)) for room_bytes in (40, 20, -6)]
+    assert lengths[0] == 40
+    assert all(0 < length <= 40 for length in lengths)
