@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from onboard.errors import PolicyError
 
@@ -43,6 +44,12 @@ class AreaInterest(PolicyPart):
     north: Annotated[float, Field(ge=-90, le=90)]
     weight: Points
     """Factor on everything whose centre lies inside."""
+
+    @model_validator(mode="after")
+    def _south_is_below_north(self) -> Self:
+        if not self.south < self.north:
+            raise ValueError(f"area {self.name!r}: south {self.south} must lie below north {self.north}")
+        return self
 
     def contains(self, lon: float, lat: float) -> bool:
         """Whether a point in degrees lies inside."""
@@ -136,8 +143,12 @@ def load_policy(path: Path | None = None) -> Policy:
     try:
         return Policy.model_validate(data)
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc']) or 'policy'}: {item['msg']} (found {item['input']!r})"
-            for item in error.errors(include_url=False)[:3]
-        )
+        wrong = "; ".join(_problem(item) for item in error.errors(include_url=False)[:3])
         raise PolicyError(f"policy {path}: {wrong}; see {DEFAULT_POLICY.name} for every key", path=path) from error
+
+
+def _problem(item: ErrorDetails) -> str:
+    """One complaint of pydantic in a line: the key, what is wrong, and what stands there where something short does."""
+    key = ".".join(str(part) for part in item["loc"]) or "policy"
+    found = "" if isinstance(item["input"], dict) else f" (found {item['input']!r})"
+    return f"{key}: {item['msg']}{found}"
