@@ -99,11 +99,6 @@ class OnboardComputer:
                 return self._next_frame(now_ms) if self._in_contact else [WakeAt(at_ms=None)]
 
     @property
-    def has_unfinished_business(self) -> bool:
-        """Whether anything waits to be sent or acknowledged."""
-        return bool(self.store.backlog())
-
-    @property
     def open_files(self) -> int:
         """Files that the ground has not acknowledged."""
         return len(self._source.open_transactions)
@@ -177,7 +172,7 @@ class OnboardComputer:
         return [*actions, WakeAt(at_ms=self._next_wakeup_ms(now_ms))]
 
     def _push_express(self, now_ms: int, actions: list[Action]) -> None:
-        """Every express record that has not been sent in this contact, or whose receipt is overdue; best first.
+        """Express records that have not been sent in this contact, or whose receipt is overdue, best first; a frame's worth.
 
         The wait doubles each time, so that records whose receipts do not come leave room for files.
         """
@@ -186,6 +181,8 @@ class OnboardComputer:
             address = layer.address
             if now_ms < self._express_due_ms.get(address, now_ms):
                 continue
+            if self._express.full_frame_ready:
+                break
             if address in self._express_ever_sent:
                 self._repeated_bytes += layer.size_bytes
             else:
