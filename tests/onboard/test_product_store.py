@@ -1,0 +1,201 @@
+"""The product store: nothing accepted is forgotten, nothing is counted twice, through restarts, torn writes and compaction."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from downlink.errors import JournalError
+from downlink.journal import FileJournal, MemoryJournal
+from downlink.products import FIRST_BLOCK, Layer, LayerAddress, Rung
+from downlink.record import Record, RecordKind
+from onboard.errors import StoreError
+from onboard.store import ProductStore
+from onboard.valuation import ValuedLayer
+
+
+def address(number):
+    return LayerAddress(scene=0x01020304, product=FIRST_BLOCK + number // 4, step=number % 4)
+
+
+def valued(number, size_bytes=None):
+    payload = bytes([number + 1]) * (10 + number)
+    layer = Layer(
+        address=address(number),
+        rung=Rung(1 + number % 6),
+        size_bytes=18 + len(payload) if size_bytes is None else size_bytes,
+        value=number / 7,
+        half_life_s=60.0 * (number + 1),
+        captured_ms=1_750_000_000_000 + number,
+    )
+    return ValuedLayer(layer=layer, payload=payload)
+
+
+NUMBERS = st.lists(st.integers(0, 11), max_size=5)
+
+
+class StoreMachine(RuleBasedStateMachine):
+    """A store on a file beside a model of three sets; the process may die at any point between two calls, or in one."""
+
+    @initialize()
+    def begin(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.path = Path(self.folder.name) / "products.journal"
+        self.waiting, self.delivered, self.evicted = {}, set(), set()
+        self.open()
+
+    def open(self):
+        self.journal = FileJournal(self.path)
+        self.store = ProductStore(self.journal)
+
+    def teardown(self):
+        if hasattr(self, "folder"):
+            self.journal.close()
+            self.folder.cleanup()
+
+    @rule(numbers=NUMBERS)
+    def add(self, numbers):
+        self.store.add([valued(number) for number in numbers])
+        for number in numbers:
+            if number not in self.delivered | self.evicted:
+                self.waiting.setdefault(number, None)
+
+    @rule(numbers=NUMBERS)
+    def deliver(self, numbers):
+        fresh = self.store.mark_delivered(address(number) for number in numbers)
+        expected = [number for number in dict.fromkeys(numbers) if number in self.waiting]
+        assert fresh == tuple(address(number) for number in expected)
+        self._leave(expected, self.delivered)
+
+    @rule(numbers=NUMBERS)
+    def evict(self, numbers):
+        if set(numbers) <= set(self.waiting):
+            self.store.evict(address(number) for number in numbers)
+            self._leave(dict.fromkeys(numbers), self.evicted)
+        else:
+            with pytest.raises(StoreError, match="does not wait"):
+                self.store.evict(address(number) for number in numbers)
+
+    def _leave(self, numbers, where):
+        for number in numbers:
+            del self.waiting[number]
+            where.add(number)
+
+    @rule()
+    def compact(self):
+        self.store.compact()
+
+    @rule()
+    def restart(self):
+        self.journal.close()
+        self.open()
+
+    @rule(numbers=NUMBERS, share=st.floats(0, 1, exclude_max=True))
+    def die_while_adding(self, numbers, share):
+        before = self.path.stat().st_size
+        self.store.add([valued(number) for number in numbers])
+        self.journal.close()
+        written = self.path.stat().st_size - before
+        with self.path.open("r+b") as file:
+            file.truncate(before + int(written * share))
+        self.open()
+        kept = {layer.address for layer in self.store.backlog()} - {address(number) for number in self.waiting}
+        fresh = [n for n in dict.fromkeys(numbers) if n not in self.delivered | self.evicted and n not in self.waiting]
+        assert kept == {address(number) for number in fresh[: len(kept)]}
+        self.waiting.update(dict.fromkeys(fresh[: len(kept)]))
+
+    @invariant()
+    def holds_what_the_model_holds(self):
+        if not hasattr(self, "store"):
+            return
+        assert self.store.backlog() == tuple(valued(number).layer for number in self.waiting)
+        assert self.store.delivered == {address(number) for number in self.delivered}
+        assert self.store.evicted == {address(number) for number in self.evicted}
+        for number in self.waiting:
+            assert self.store.payload(address(number)) == valued(number).payload
+        account = self.store.account()
+        assert account.balanced
+        assert account.queued_bytes == self.store.queued_bytes
+        assert account.delivered_bytes == sum(valued(number).layer.size_bytes for number in self.delivered)
+        assert account.evicted_bytes == sum(valued(number).layer.size_bytes for number in self.evicted)
+
+
+StoreMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=20, deadline=None)
+TestStoreThroughRestarts = StoreMachine.TestCase
+
+
+def test_what_does_not_wait_is_refused_with_its_state():
+    store = ProductStore(MemoryJournal())
+    store.add([valued(1), valued(2)])
+    store.mark_delivered([address(1)])
+    store.evict([address(2)])
+    for number, state in ((1, "delivered"), (2, "evicted"), (3, "unknown")):
+        for refused in (store.payload, lambda one: store.evict([one])):
+            with pytest.raises(StoreError, match=f"it is {state}"):
+                refused(address(number))
+
+
+def test_a_layer_given_twice_at_once_is_captured_once():
+    store = ProductStore(MemoryJournal())
+    store.add([valued(1), valued(1)])
+    assert store.account().captured_bytes == valued(1).layer.size_bytes
+    assert store.account().balanced
+
+
+def test_compaction_keeps_the_accounts_and_lets_the_bytes_go():
+    journal = MemoryJournal()
+    store = ProductStore(journal)
+    store.add([valued(number) for number in range(8)])
+    store.mark_delivered(address(number) for number in range(5))
+    store.evict([address(6)])
+    before, size_bytes = store.account(), journal.size_bytes
+    store.compact()
+    assert journal.size_bytes < size_bytes
+    again = ProductStore(journal)
+    assert again.account() == before == store.account()
+    assert again.backlog() == store.backlog()
+    again.add([valued(2), valued(6)])
+    assert again.account() == before
+
+
+def test_a_full_disk_refuses_the_layers_and_keeps_the_accounts(monkeypatch):
+    journal = MemoryJournal()
+    store = ProductStore(journal)
+    store.add([valued(1)])
+    before = store.account()
+
+    def full(records):
+        raise JournalError("cannot append: No space left on device")
+
+    monkeypatch.setattr(journal, "append", full)
+    for refused in (
+        lambda: store.add([valued(2)]),
+        lambda: store.mark_delivered([address(1)]),
+        lambda: store.evict([address(1)]),
+    ):
+        with pytest.raises(JournalError):
+            refused()
+    assert store.account() == before
+    assert store.waits(address(1)) and not store.has_seen(address(2))
+
+
+@pytest.mark.parametrize("note", [b"{", b"{}", b'{"rung": 9}', b"[1]", b"\xff"])
+def test_a_note_that_cannot_be_read_is_told(note):
+    journal = MemoryJournal()
+    journal.append([Record(kind=RecordKind.NOTE, address=address(1), payload=note)])
+    with pytest.raises(StoreError, match="cannot be read"):
+        ProductStore(journal)
+
+
+def test_notes_are_plain_json_for_whoever_has_to_look():
+    journal = MemoryJournal()
+    ProductStore(journal).add([valued(3, size_bytes=0x1234)])
+    note, layer = journal.records()
+    assert json.loads(note.payload) == {
+        "rung": 4, "size_bytes": 0x1234, "value": 3 / 7, "half_life_s": 240.0, "captured_ms": 1_750_000_000_003,
+    }  # fmt: skip
+    assert (layer.kind, layer.address, layer.payload) == (RecordKind.LAYER, address(3), valued(3).payload)
