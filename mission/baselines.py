@@ -89,7 +89,7 @@ def _judge(pixels: np.ndarray, codestream: bytes, mask: np.ndarray) -> tuple[int
     """(bytes, minus ten log10 of the squared error inside the mask) of one coding."""
     with warnings.catch_warnings(), MemoryFile(codestream, ext=".j2k") as memory:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with memory.open(driver="JP2OpenJPEG", NUM_THREADS="ALL_CPUS") as dataset:
+        with memory.open(driver="JP2OpenJPEG") as dataset:
             rebuilt = dataset.read()
     mse = squared_error(pixels, rebuilt, mask).mse
     return len(codestream), -10 * math.log10(max(mse or 0.0, 1e-9))
@@ -108,7 +108,6 @@ def _jpeg2000(pixels: np.ndarray, *, reversible: bool, quality_percent: Sequence
         "WRITE_METADATA": "NO",
         "BLOCKXSIZE": max(64, width),
         "BLOCKYSIZE": max(64, height),
-        "NUM_THREADS": "ALL_CPUS",
     }
     with warnings.catch_warnings(), MemoryFile() as source, MemoryFile(ext=".j2k") as coded:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
