@@ -36,9 +36,11 @@ def _parser() -> argparse.ArgumentParser:
     steps = parser.add_subparsers(dest="step", required=True)
     train = _step(steps, "train", _train, "train one network on all scenes")
     train.add_argument("--out", type=Path, default=DEFAULT_WORK / "ship_s2.pt", help="checkpoint to write")
-    _add_plan(train, steps_default=1800)
+    train.add_argument("--start-from", type=Path, help="checkpoint to go on from (default: fresh weights)")
+    _add_plan(train, steps_default=1200)
     crossval = _step(steps, "crossval", _crossval, "train five networks, each on eight ports, and judge the other two")
     crossval.add_argument("--folds", type=int, nargs="+", default=list(range(5)), help="which folds (default: all)")
+    crossval.add_argument("--start-from", type=Path, help="work folder whose folds to go on from")
     _add_plan(crossval, steps_default=650)
     prepare = _step(steps, "prepare", _prepare, "write sample chips and a contact sheet of what training draws")
     prepare.add_argument("--chips", type=int, default=24, help="how many")
@@ -72,6 +74,7 @@ def _step(
 
 def _add_plan(step: argparse.ArgumentParser, *, steps_default: int) -> None:
     step.add_argument("--steps", type=int, default=steps_default, help="optimizer steps")
+    step.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
     step.add_argument("--seed", type=int, default=20, help="first weights and chips")
     step.add_argument("--generated", type=Path, nargs=2, action="append", default=[], metavar=("TIF", "GEOJSON"),
                       help="add a generated scene and its truth to the training (may be repeated)")  # fmt: skip
@@ -81,7 +84,7 @@ def _read(options: argparse.Namespace) -> tuple[list[LabelledScene], list[Labell
     from onboard.training.labelled_scene import read_generated_scene, read_labelled_scenes
     from onboard.training.plan import BANDS, TrainingPlan
 
-    plan = replace(TrainingPlan(), steps=options.steps, seed=options.seed)
+    plan = replace(TrainingPlan(), steps=options.steps, seed=options.seed, learning_rate=options.rate)
     generated = [read_generated_scene(image, truth, BANDS) for image, truth in options.generated]
     return read_labelled_scenes(options.data, BANDS), generated, plan
 
@@ -91,7 +94,7 @@ def _train(options: argparse.Namespace) -> None:
     from onboard.training.train import train
 
     scenes, generated, plan = _read(options)
-    network = train([*scenes, *generated], plan, report=_say)
+    network = train([*scenes, *generated], plan, start_from=options.start_from, report=_say)
     names = [scene.name for scene in (*scenes, *generated)]
     save_checkpoint(network, options.out, notes={"scenes": names, "plan": repr(plan)})
     _say(f"wrote {options.out}")
@@ -101,7 +104,9 @@ def _crossval(options: argparse.Namespace) -> None:
     from onboard.training.crossval import cross_validate
 
     scenes, generated, plan = _read(options)
-    cross_validate(scenes, generated, plan, options.work, folds=options.folds, report=_say)
+    cross_validate(
+        scenes, generated, plan, options.work, folds=options.folds, start_from=options.start_from, report=_say
+    )
 
 
 def _prepare(options: argparse.Namespace) -> None:

@@ -59,11 +59,13 @@ def cross_validate(
     work_dir: Path,
     *,
     folds: Sequence[int] = tuple(range(len(FOLDS))),
+    start_from: Path | None = None,
     report: Callable[[str], None] = print,
 ) -> None:
     """Train one network per fold (kept as `fold_N.pt`; a finished fold is not trained again) and judge its ports.
 
-    `extra` scenes join every fold's training. Verdicts go to `held_out_N.json`, see `read_held_out`.
+    `extra` scenes join every fold's training. With `start_from`, another work folder, each fold goes on from its own
+    checkpoint there: its held-out ports stay held out. Verdicts go to `held_out_N.json`, see `read_held_out`.
     """
     for fold in folds:
         ports = FOLDS[fold]
@@ -74,7 +76,8 @@ def cross_validate(
 
             report(f"fold {fold}: testing {', '.join(ports)}")
             seen = [scene for scene in scenes if scene.port not in ports]
-            network = train([*seen, *extra], replace(plan, seed=plan.seed + fold), report=report)
+            first = start_from / checkpoint.name if start_from else None
+            network = train([*seen, *extra], replace(plan, seed=plan.seed + fold), start_from=first, report=report)
             save_checkpoint(network, checkpoint, notes={"held_out_ports": ports, "plan": repr(plan)})
         judged = [judge_port(checkpoint, scene, fold) for scene in scenes if scene.port in ports]
         write_held_out(judged, work_dir / f"held_out_{fold}.json")

@@ -98,6 +98,15 @@ def save_checkpoint(network: Network, path: Path, *, notes: dict[str, Any]) -> N
     )
 
 
+def resume_network(path: Path) -> Network:
+    """The network of a checkpoint, ready to be trained further."""
+    network = load_network(path)
+    network.args = settings.IterableSimpleNamespace(**{**settings.DEFAULT_CFG_DICT, "task": "obb"})
+    for parameter in network.parameters():
+        parameter.requires_grad = True
+    return network.to(memory_format=torch.channels_last)
+
+
 def load_network(path: Path) -> Network:
     """The network of a checkpoint, float32, evaluation mode."""
     network, _ = tasks.load_checkpoint(path)

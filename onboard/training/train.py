@@ -6,13 +6,14 @@ import copy
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from onboard.training.chip_sampler import ChipBatch, ChipSampler
 from onboard.training.labelled_scene import LabelledScene
-from onboard.training.network import Network, build_network, fine_stride_layout, torch
+from onboard.training.network import Network, build_network, fine_stride_layout, resume_network, torch
 from onboard.training.plan import BANDS, TrainingPlan, learning_rate_at
 
 
@@ -20,13 +21,14 @@ def train(
     scenes: Sequence[LabelledScene],
     plan: TrainingPlan,
     *,
-    layout: dict[str, Any] | str | None = None,
+    start_from: Path | None = None,
     report: Callable[[str], None] = print,
 ) -> Network:
-    """Train from scratch on `scenes`; returns the averaged network in evaluation mode."""
+    """Train on `scenes`, from scratch or from a checkpoint; returns the averaged network in evaluation mode."""
     torch.manual_seed(plan.seed)
     torch.set_num_threads(plan.threads)
-    network = build_network(layout or fine_stride_layout()).train()
+    network = resume_network(start_from) if start_from else build_network(fine_stride_layout())
+    network.train()
     averaged = copy.deepcopy(network).eval()
     loss_of = network.init_criterion()
     optimizer = _optimizer(network, plan)
