@@ -49,7 +49,7 @@ class PipelineSettings:
     """Edge of a tile core."""
     halo_px: int = 64
     """What the detector sees around it."""
-    edge_px: int = 8
+    edge_px: int = 32
     """Detections whose centre lies nearer to the edge of the padded tile are left to the neighbour."""
 
 
