@@ -63,11 +63,11 @@ class TileReport:
     """Kept, or why not."""
     reason: str
     """A sentence with the numbers that decided."""
-    cloud_fraction: float | None
+    cloud_fraction: float | None = None
     """0 to 1, None when not judged."""
-    detections: int
+    detections: int = 0
     """Objects seen in the padded tile, before seams are merged."""
-    coded_bytes: int
+    coded_bytes: int = 0
     """Bytes of the block's layers; 0 when it was not coded."""
 
 
@@ -160,19 +160,22 @@ class ScenePipeline:
         mpix = tile.core.height * tile.core.width / 1e6
         decision = self.energy.decide(mpix)
         if decision.effort is Effort.SKIP:
-            return _tile_report(tile, TileOutcome.POWER, decision.reason), []
+            return TileReport(tile=tile, outcome=TileOutcome.POWER, reason=decision.reason), []
         try:
             with self.energy.charge(EnergyStep.INGEST, mpix):
                 padded = work.frame.read_around(tile.core, tile.padded)
                 valid = work.frame.valid(tile.core)
         except TileReadError as error:
-            return _tile_report(tile, TileOutcome.UNREADABLE, str(error)), []
+            return TileReport(tile=tile, outcome=TileOutcome.UNREADABLE, reason=str(error)), []
         halo = self.settings.halo_px
         core = padded[:, halo : halo + tile.core.height, halo : halo + tile.core.width]
         with self.energy.charge(EnergyStep.SCREEN, mpix):
             screening = screen(self._reflectance(core), valid, work.frame.band_names, self.settings.screening)
         if screening.outcome is not TileOutcome.KEPT:
-            return _tile_report(tile, screening.outcome, screening.reason, screening), []
+            report = TileReport(
+                tile=tile, outcome=screening.outcome, reason=screening.reason, cloud_fraction=screening.cloud_fraction
+            )
+            return report, []
         outcome, reason, seen = TileOutcome.KEPT, screening.reason, []
         if work.detector is None:
             outcome, reason = TileOutcome.SCREENED, f"{reason}; not searched: no detector for this scene"
@@ -184,8 +187,15 @@ class ScenePipeline:
         with self.energy.charge(EnergyStep.ENCODE, mpix):
             layers = self._code_block(work, core, valid, tile, screening)
         self.emit(layers)
-        coded_bytes = sum(valued.layer.size_bytes for valued in layers)
-        return _tile_report(tile, outcome, reason, screening, detections=len(seen), coded_bytes=coded_bytes), seen
+        report = TileReport(
+            tile=tile,
+            outcome=outcome,
+            reason=reason,
+            cloud_fraction=screening.cloud_fraction,
+            detections=len(seen),
+            coded_bytes=sum(valued.layer.size_bytes for valued in layers),
+        )
+        return report, seen
 
     def _reflectance(self, pixels: np.ndarray) -> np.ndarray:
         """Digital numbers that start at 0, as screening and detector expect them; what is coded keeps its offset."""
@@ -280,22 +290,3 @@ def _require_addressable(frame: SensorFrame, tile_px: int) -> None:
             width=frame.width,
             tiles=tiles,
         )
-
-
-def _tile_report(
-    tile: TileWindow,
-    outcome: TileOutcome,
-    reason: str,
-    screening: Screening | None = None,
-    *,
-    detections: int = 0,
-    coded_bytes: int = 0,
-) -> TileReport:
-    return TileReport(
-        tile=tile,
-        outcome=outcome,
-        reason=reason,
-        cloud_fraction=screening.cloud_fraction if screening else None,
-        detections=detections,
-        coded_bytes=coded_bytes,
-    )
