@@ -107,7 +107,7 @@ class Flown:
         pipeline = ScenePipeline(
             policy=policy,
             settings=PipelineSettings(
-                screening=ScreeningSettings(), peak_dn=10_000, tile_px=TILE_PX, halo_px=HALO_PX, **settings
+                screening=ScreeningSettings(), peak_dn=10_000, tile_px=TILE_PX, halo_px=HALO_PX, edge_px=8, **settings
             ),
             detector=self.detector,
             energy=self.energy,
