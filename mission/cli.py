@@ -1,4 +1,4 @@
-"""The command line: `tianshu run` flies real scene files through the whole system."""
+"""The command line: `tianshu run` flies real scene files through the whole system, `tianshu simulate` seeded missions."""
 
 import argparse
 import sys
@@ -9,6 +9,7 @@ from rich.console import Console
 
 from downlink.errors import DownlinkError
 from ground.errors import GroundError
+from mission.campaign import run_campaign, show_campaign, write_campaign
 from mission.errors import MissionError, RunError
 from mission.progress import ProgressBars
 from mission.report_terminal import show_summary, write_json
@@ -16,12 +17,14 @@ from mission.run import RunRequest, run
 from mission.scenario import load_scenario
 from onboard.errors import OnboardError
 
+EXIT_FAILED = 1
 EXIT_REFUSED = 2
 ROOM_ERRORS = (DownlinkError, OnboardError, GroundError, MissionError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code: 0, or 2 where something was refused, with one message on standard error."""
+    """Run a command; returns its exit code: 0, 1 where a simulated mission failed, or 2 where something was refused, with one message
+    on standard error."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))
@@ -55,6 +58,12 @@ def _parser() -> argparse.ArgumentParser:
     fly.add_argument("--quiet", action="store_true", help="print nothing")
     fly.add_argument("--json", action="store_true", help="print report.json and nothing else")
     fly.set_defaults(command=_run)
+    simulate = commands.add_parser("simulate", help="fly seeded missions with faults and check every promise")
+    simulate.add_argument("--seeds", type=int, default=200, metavar="N", help="number of missions (200)")
+    simulate.add_argument("--first", type=int, default=0, metavar="SEED", help="the first seed (0)")
+    simulate.add_argument("--quiet", action="store_true", help="print nothing but failures")
+    simulate.add_argument("--json", action="store_true", help="print the figures as JSON and nothing else")
+    simulate.set_defaults(command=_simulate)
     return parser
 
 
@@ -85,6 +94,16 @@ def _run(options: argparse.Namespace) -> int:
     elif not options.quiet:
         show_summary(report, Console(), page=str(request.out / "report.html"))
     return 0
+
+
+def _simulate(options: argparse.Namespace) -> int:
+    with ProgressBars(quiet=options.quiet or options.json) as bars:
+        figures = run_campaign(first=options.first, count=options.seeds, bars=bars)
+    if options.json:
+        write_campaign(figures, sys.stdout)
+    elif figures.failed or not options.quiet:
+        show_campaign(figures, Console())
+    return EXIT_FAILED if figures.failed else 0
 
 
 if __name__ == "__main__":

@@ -121,7 +121,9 @@ class Invariants:
                 if again := self._arrived.intersection(observation.addresses):
                     self._fail("each layer is reported as arrived once", f"{_named(again)} arrived before")
                 if len(set(observation.addresses)) < len(observation.addresses):
-                    self._fail("each layer is reported as arrived once", f"{_named(observation.addresses)} in one report")
+                    self._fail(
+                        "each layer is reported as arrived once", f"{_named(observation.addresses)} in one report"
+                    )
                 if missing := set(observation.addresses) - self._held:
                     self._fail("what is reported as arrived is held", f"the ground lacks {_named(missing)}")
                 self._arrived.update(observation.addresses)
@@ -133,7 +135,9 @@ class Invariants:
         if (queued_bytes := computer.store.queued_bytes) > self._capacity_bytes:
             self._fail("the store keeps to its capacity", f"{queued_bytes} bytes in {self._capacity_bytes}")
         if computer.link_queue_bytes > room_bytes:
-            detail = f"{computer.link_queue_bytes} bytes wait for the radio, {room_bytes} bytes are the most there is to say"
+            detail = (
+                f"{computer.link_queue_bytes} bytes wait for the radio, {room_bytes} bytes are the most there is to say"
+            )
             self._fail("queues are bounded", detail)
         if station.held_bytes > 2 * room_bytes:
             detail = f"unfinished files take {station.held_bytes} bytes on the ground, bound {2 * room_bytes}"

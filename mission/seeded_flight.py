@@ -14,14 +14,32 @@ from mission.dice import Dice
 from mission.errors import InvariantError, PowerLost
 from mission.invariants import Invariants
 from mission.seeded_captures import Capture
-from mission.seeded_mission import SeededMission, Stranger
+from mission.seeded_mission import SeededMission
 from mission.simulated_disk import SimulatedDisk
 from mission.simulation import World
+from mission.strangers import Stranger
 from mission.streams import Streams
 from onboard import link_events as onboard_events
 from onboard.computer import OnboardComputer
 from onboard.store import ProductStore
 
+FAULTS = (
+    "frames lost",
+    "frames corrupted",
+    "frames misread",
+    "frames duplicated",
+    "frames reordered",
+    "strangers heard",
+    "contacts cut",
+    "contacts without uplink",
+    "onboard reboots",
+    "onboard power losses",
+    "ground reboots",
+    "ground power losses",
+    "journals compacted",
+    "layers evicted",
+)
+"""Everything that a seeded mission may suffer."""
 TRANSACTIONS_PER_BOOT = 1 << 20
 """File numbers begin at the number of boots times this, so that none is used twice."""
 CLEAN_DOWNLINK_BPS = 512_000
@@ -41,7 +59,7 @@ class FlownMission:
     log_hash: str
     """SHA-256 over everything that happened."""
     link_ms: int
-    """Time in contact."""
+    """Time in contact with faults; the clean contacts at the end, idle for the most part, are not counted."""
     captured_bytes: int
     """Records of all layers."""
     sent_bytes: int
@@ -56,6 +74,7 @@ class SeededFlight:
     def __init__(self, mission: SeededMission) -> None:
         self.mission = mission
         self.faults: Counter[str] = Counter()
+        """How often each of FAULTS has happened."""
         self._boots = 0
         self._onboard_disk, self._ground_disk = SimulatedDisk(), SimulatedDisk()
         self._onboard_power = list(mission.onboard_power_bytes)
@@ -64,6 +83,7 @@ class SeededFlight:
         self.world = World(self._computer(), self._station(), mission.contacts, Streams(mission.seed))
         self.invariants = Invariants(self.world, capacity_bytes=mission.capacity_bytes)
         self._capturing: Capture | None = None
+        self._cut_off_ms = 0
 
     def fly(self) -> FlownMission:
         """Raises InvariantError when a promise is broken, or when a core raises anything at all."""
@@ -117,8 +137,10 @@ class SeededFlight:
         self._capturing = None
 
     def _cut(self) -> None:
-        if self.world.in_contact:
+        contact = self.world.contact
+        if contact is not None:
             self.faults["contacts cut"] += 1
+            self._cut_off_ms += contact.los_ms - self.world.now_ms
             self.world.cut_contact()
 
     def _compact(self) -> None:
@@ -146,7 +168,9 @@ class SeededFlight:
         else:
             answer = self.world.station.handle(ground_events.FrameHeard(frame=stranger.frame), self.world.now_ms)
         if answer or self._state() != before:
-            detail = f"{len(stranger.frame)} bytes {stranger.frame[:16].hex()}: {before} became {self._state()}, {answer}"
+            detail = (
+                f"{len(stranger.frame)} bytes {stranger.frame[:16].hex()}: {before} became {self._state()}, {answer}"
+            )
             raise InvariantError("a stranger's frame changes nothing", detail, now_ms=self.world.now_ms)
 
     def _state(self) -> tuple[int, ...]:
@@ -230,10 +254,10 @@ class SeededFlight:
         return FlownMission(
             seed=self.mission.seed,
             log_hash=self.world.log_hash,
-            link_ms=sum(log.contact.duration_ms for log in logs),
+            link_ms=sum(one.contact.duration_ms for one in self.mission.contacts) - self._cut_off_ms,
             captured_bytes=self.mission.captured_bytes,
             sent_bytes=sum(log.sent_bytes for log in logs),
-            faults=dict(self.faults),
+            faults={fault: self.faults[fault] for fault in FAULTS},
         )
 
 

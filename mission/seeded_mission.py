@@ -8,29 +8,17 @@ from dataclasses import dataclass
 
 from downlink.contact import Contact
 from downlink.link_profile import LinkProfile
-from downlink.transfer_frame import IDLE_VC_ID, TransferFrame
 from mission.channel import ChannelSettings, GilbertElliott
 from mission.contacts import PlannedContact
 from mission.dice import Dice
 from mission.seeded_captures import Capture, seeded_captures
+from mission.strangers import Stranger, stranger
 from mission.streams import Streams
 
 FRAMES = (40, 300)
 """Transfer frames that the captured bytes fill."""
 LARGEST_MISSION_BYTES = 400_000
 WORST_MEAN_LOSS = 0.4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stranger:
-    """A frame that is not of this mission."""
-
-    at_ms: int
-    """When it is heard."""
-    on_board: bool
-    """By the satellite, else by the ground."""
-    frame: bytes
-    """Noise, or an intact frame of another spacecraft."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +74,7 @@ def seeded_mission(seed: int) -> SeededMission:
     early = windows[: (len(windows) + 1) // 2]
     times_ms = tuple(_moment(dice, early) for _ in range(dice.whole(1, 5)))
     captures = seeded_captures(dice, times_ms=times_ms, total_bytes=total_bytes)
+    express = [v.layer.address for capture in captures for v in capture.layers if v.layer.address.is_express]
     contacts = _contacts(dice, windows, profile, total_bytes)
 
     def moments(likely: float, most: int) -> tuple[int, ...]:
@@ -108,7 +97,9 @@ def seeded_mission(seed: int) -> SeededMission:
         compactions_ms=moments(0.3, 3),
         onboard_power_bytes=power_bytes(),
         ground_power_bytes=power_bytes(),
-        strangers=tuple(_stranger(dice, profile, end_ms) for _ in range(dice.whole(0, 6))),
+        strangers=tuple(
+            stranger(dice, profile, at_ms=dice.whole(0, end_ms), express=express) for _ in range(dice.whole(0, 6))
+        ),
         misread=dice.skewed(0.001, 0.03) if dice.chance(0.3) else 0.0,
     )
 
@@ -191,23 +182,3 @@ def _loss(dice: Dice) -> GilbertElliott:
     if dice.chance(0.4):
         return GilbertElliott.independent(mean)
     return GilbertElliott.with_mean(mean, p_bad_to_good=dice.share(0.02, 0.5), loss_good=0.0, loss_bad=0.95)
-
-
-def _stranger(dice: Dice, profile: LinkProfile, end_ms: int) -> Stranger:
-    on_board = dice.chance(0.5)
-    frame_bytes = profile.uplink_frame_bytes if on_board else profile.frame_bytes
-    kind = dice.pick(("noise", "noise of another length", "another spacecraft", "idle"))
-    if kind == "noise":
-        frame = dice.data(frame_bytes)
-    elif kind == "noise of another length":
-        frame = dice.data(dice.whole(0, 2 * frame_bytes))
-    else:
-        idle = kind == "idle"
-        frame = TransferFrame(
-            spacecraft_id=profile.spacecraft_id if idle else (profile.spacecraft_id + dice.whole(1, 1023)) % 1024,
-            vc_id=IDLE_VC_ID if idle else dice.whole(0, 2),
-            frame_count=dice.whole(0, 1000),
-            first_header_pointer=0,
-            packet_zone=dice.data(frame_bytes - 10),
-        ).encode()
-    return Stranger(at_ms=dice.whole(0, end_ms), on_board=on_board, frame=frame)

@@ -141,9 +141,9 @@ class World:
         return self._hash.hexdigest()
 
     @property
-    def in_contact(self) -> bool:
-        """Whether there is signal."""
-        return self._log is not None
+    def contact(self) -> Contact | None:
+        """The contact that goes on now, None without signal."""
+        return None if self._log is None else self._log.contact
 
     @property
     def events_waiting(self) -> int:
@@ -158,19 +158,15 @@ class World:
             self._log.repeated_bytes += self.computer.repeated_bytes - computer.repeated_bytes
         self.computer = computer
         self._note("onboard reboot", b"")
-        log = self._log
-        self.tell_computer(
-            onboard_events.ContactEnded() if log is None else onboard_events.ContactStarted(contact=log.contact)
-        )
+        contact = self.contact
+        self.tell_computer(onboard_events.ContactStarted(contact=contact) if contact else onboard_events.ContactEnded())
 
     def replace_station(self, station: GroundStation) -> None:
         """The ground station has started again; frames on their way still arrive."""
         self.station = station
         self._note("ground reboot", b"")
-        log = self._log
-        self.tell_station(
-            ground_events.ContactEnded() if log is None else ground_events.ContactStarted(contact=log.contact)
-        )
+        contact = self.contact
+        self.tell_station(ground_events.ContactStarted(contact=contact) if contact else ground_events.ContactEnded())
 
     # ---- contacts
 

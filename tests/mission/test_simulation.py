@@ -1,0 +1,200 @@
+"""Seeded missions: every promise kept under every kind of fault, one seed one history, and planted bugs are found."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+
+import pytest
+
+from downlink.frame_reader import FrameReader
+from downlink.record import RecordKind, encode_record
+from downlink.transfer_frame import decode_transfer_frame, frame_is_intact
+from ground.store import LayerStore
+from mission import cli
+from mission.campaign import run_campaign
+from mission.errors import InvariantError, RunError
+from mission.progress import ProgressBars
+from mission.seeded_flight import FAULTS, SeededFlight
+from mission.seeded_mission import seeded_mission
+from onboard import link_events as onboard_events
+from onboard.computer import OnboardComputer
+
+SEEDS = 200
+BLOCKS = 10
+
+
+def fly(seed):
+    return SeededFlight(seeded_mission(seed)).fly()
+
+
+@pytest.fixture(scope="module")
+def faults_seen():
+    return Counter()
+
+
+@pytest.mark.parametrize("block", range(BLOCKS))
+def test_nothing_is_lost_duplicated_or_wrong_under_faults(block, faults_seen):
+    count = SEEDS // BLOCKS
+    with ProgressBars(quiet=True) as bars:
+        figures = run_campaign(first=block * count, count=count, bars=bars)
+    assert not figures.failures, "\n".join(
+        f"{one.reproduce}: {one.invariant}: {one.detail}" for one in figures.failures
+    )
+    assert figures.missions == count and figures.captured_bytes > 0 and figures.sent_bytes > 0
+    faults_seen.update(figures.faults)
+
+
+def test_every_kind_of_fault_did_happen(faults_seen):
+    if not faults_seen:
+        pytest.skip("the campaign ran in another process or not at all")
+    assert {fault: faults_seen[fault] for fault in FAULTS if faults_seen[fault] < 10} == {}
+
+
+def test_one_seed_one_history_whatever_was_flown_before():
+    forwards = [fly(seed).log_hash for seed in (5, 6, 7)]
+    backwards = [fly(seed).log_hash for seed in (7, 6, 5)]
+    assert forwards == backwards[::-1]
+    assert len(set(forwards)) == 3
+
+
+def test_a_mission_is_planned_from_its_seed_alone():
+    assert seeded_mission(11) == seeded_mission(11) != seeded_mission(12)
+
+
+# ---- planted bugs: the campaign must find each of them
+
+
+def first_failure(seeds):
+    for seed in seeds:
+        try:
+            fly(seed)
+        except InvariantError as error:
+            return error
+    return None
+
+
+def test_finds_a_ground_that_acknowledges_before_it_stores(monkeypatch):
+    """What arrives is kept in memory and reaches the disk one frame later: only a reboot in between tells."""
+
+    class WriteBehind(LayerStore):
+        def __init__(self, journal):
+            super().__init__(journal)
+            self.disk, self.behind = journal, []
+            self._journal = self
+
+        def append(self, records):
+            late, self.behind = self.behind, list(records)
+            self.disk.append(late)
+
+    monkeypatch.setattr("mission.seeded_flight.LayerStore", WriteBehind)
+    found = first_failure(range(SEEDS))
+    assert found is not None
+    assert found.invariant in ("the ground forgets nothing", "acknowledged on board means held on the ground")
+
+
+def test_finds_a_record_that_is_off_by_one(monkeypatch):
+    def shortened(record):
+        cut = record.kind is RecordKind.LAYER and len(record.payload) % 64 == 63
+        return encode_record(replace(record, payload=record.payload[:-1]) if cut else record)
+
+    monkeypatch.setattr("onboard.computer.encode_record", shortened)
+    found = first_failure(range(SEEDS))
+    assert found is not None and found.invariant == "what the ground holds is what was captured, byte by byte"
+
+
+def test_finds_a_store_that_takes_sent_for_delivered(monkeypatch):
+    put = OnboardComputer._put_bundle
+
+    def put_and_mark(self, *args):
+        sent = put(self, *args)
+        self.store.mark_delivered(sent.addresses)
+        return sent
+
+    monkeypatch.setattr(OnboardComputer, "_put_bundle", put_and_mark)
+    found = first_failure(range(SEEDS))
+    assert found is not None and found.invariant == "acknowledged on board means held on the ground"
+
+
+def test_finds_a_ground_that_reports_a_layer_twice(monkeypatch):
+    def add_and_repeat(self, records):
+        records = list(records)
+        add(self, records)
+        return tuple(dict.fromkeys(record.address for record in records if record.kind is RecordKind.LAYER))
+
+    add = LayerStore.add
+    monkeypatch.setattr(LayerStore, "add", add_and_repeat)
+    found = first_failure(range(SEEDS))
+    assert found is not None and found.invariant == "each layer is reported as arrived once"
+
+
+def test_finds_a_reader_that_takes_the_frames_of_another_spacecraft(monkeypatch):
+    feed = FrameReader.feed
+
+    def credulous(self, frame):
+        if len(frame) == self.frame_bytes and frame_is_intact(frame) and frame[0] >> 6 == 1:
+            self.spacecraft_id = decode_transfer_frame(frame).spacecraft_id
+        return feed(self, frame)
+
+    monkeypatch.setattr(FrameReader, "feed", credulous)
+    found = first_failure(range(SEEDS))
+    assert found is not None and found.invariant in ("a stranger's frame changes nothing", "the cores never raise")
+
+
+def test_finds_a_failed_file_that_is_forgotten(monkeypatch):
+    """Layers of a file that the ground gave up stay marked as on their way."""
+    settle = OnboardComputer._settle
+
+    def forgetful(self, events):
+        return settle(self, [e for e in events if getattr(e, "delivered", True) is not False])
+
+    monkeypatch.setattr(OnboardComputer, "_settle", forgetful)
+    found = first_failure(range(SEEDS))
+    assert found is not None and found.invariant == "everything owed arrives"
+
+
+def test_finds_a_core_that_raises(monkeypatch):
+    handle = OnboardComputer.handle
+
+    def brittle(self, event, now_ms):
+        if isinstance(event, onboard_events.FrameHeard) and len(event.frame) != self.profile.uplink_frame_bytes:
+            raise IndexError("frame too short")
+        return handle(self, event, now_ms)
+
+    monkeypatch.setattr(OnboardComputer, "handle", brittle)
+    found = first_failure(range(SEEDS))
+    assert found is not None and found.invariant == "the cores never raise" and "IndexError" in found.detail
+
+
+# ---- the command
+
+
+def test_simulate_prints_figures_as_json(capsys):
+    assert cli.main(["simulate", "--seeds", "2", "--first", "40", "--json"]) == 0
+    figures = json.loads(capsys.readouterr().out)
+    assert figures["missions"] == 2 and figures["failed"] == 0 and figures["first_seed"] == 40
+    assert figures["missions_per_s"] > 0 and figures["real_time_factor"] > 0
+    assert set(figures["faults"]) == set(FAULTS)
+
+
+def test_simulate_shows_a_failure_with_the_command_that_repeats_it(capsys, monkeypatch):
+    monkeypatch.setattr(LayerStore, "add", lambda self, records: ())
+    assert cli.main(["simulate", "--seeds", "1", "--first", "40", "--quiet"]) == 1
+    out = capsys.readouterr().out
+    assert "seed 40" in out and "the ground lacks" in out and "tianshu simulate --first 40 --seeds 1" in out
+
+
+def test_simulate_prints_nothing_when_all_is_well_and_quiet(capsys):
+    assert cli.main(["simulate", "--seeds", "1", "--quiet"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out == captured.err == ""
+
+
+@pytest.mark.parametrize("wrong", [["--seeds", "0"], ["--first", "-1"]])
+def test_simulate_refuses_what_is_no_number_of_missions(wrong, capsys):
+    assert cli.main(["simulate", *wrong]) == 2
+    assert "at least 1" in capsys.readouterr().err
+
+
+def test_a_campaign_of_nothing_is_refused():
+    with pytest.raises(RunError), ProgressBars(quiet=True) as bars:
+        run_campaign(first=0, count=0, bars=bars)
