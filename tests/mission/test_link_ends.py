@@ -1,0 +1,115 @@
+"""Computer and station on a pretend link: contacts that break off, that only listen, and news in the middle of a file."""
+
+from downlink.contact import Contact
+from downlink.journal import MemoryJournal
+from downlink.link_profile import LinkProfile
+from downlink.products import ALERTS_PRODUCT, FIRST_BLOCK, FIRST_CHIP, SUMMARY_PRODUCT, Layer, LayerAddress, Rung
+from downlink.record import OVERHEAD_BYTES
+from ground.station import GroundStation
+from ground.store import LayerStore
+from mission.channel import ChannelSettings, GilbertElliott
+from mission.contacts import PlannedContact
+from mission.simulation import World
+from mission.streams import Streams
+from onboard.computer import OnboardComputer
+from onboard.link_events import LayersCaptured
+from onboard.store import ProductStore
+from onboard.valuation import ValuedLayer
+
+RATE_BPS = 200_000  # 25 bytes a millisecond
+PROFILE = LinkProfile()
+
+
+def valued(product, step=0, *, size_bytes=400, density=1.0):
+    payload = bytes((product * 31 + step * 7 + n) & 0xFF for n in range(size_bytes - OVERHEAD_BYTES))
+    layer = Layer(
+        address=LayerAddress(scene=9, product=product, step=step), rung=Rung.REFINEMENT, size_bytes=size_bytes,
+        value=density * size_bytes, half_life_s=1e9, captured_ms=0,
+    )  # fmt: skip
+    return ValuedLayer(layer=layer, payload=payload)
+
+
+def planned(number, aos_ms, duration_ms, *, uplink=True, frame_loss=0.0):
+    contact = Contact(
+        contact_id=number, station="Svalbard", aos_ms=aos_ms, los_ms=aos_ms + duration_ms, downlink_bps=RATE_BPS,
+        uplink_bps=64_000 if uplink else 0, one_way_delay_ms=25, frame_loss=frame_loss,
+    )  # fmt: skip
+    loss = GilbertElliott.independent(frame_loss)
+    down = ChannelSettings(rate_bps=RATE_BPS, delay_ms=25, loss=loss)
+    up = ChannelSettings(rate_bps=64_000, delay_ms=25) if uplink else None
+    return PlannedContact(contact=contact, downlink=down, uplink=up)
+
+
+def world_of(*contacts, seed=0x5EED):
+    computer = OnboardComputer(ProductStore(MemoryJournal()), PROFILE, capacity_bytes=1 << 30)
+    return World(computer, GroundStation(LayerStore(MemoryJournal()), PROFILE), contacts, Streams(seed))
+
+
+def capture(world, at_ms, *layers):
+    world.schedule(at_ms, lambda: world.tell_computer(LayersCaptured(layers=layers)))
+
+
+def first_told(world, what):
+    return {one: seen.at_ms for seen in world.observations if seen.what == what for one in seen.addresses}
+
+
+def check_everything_arrived(world, *layers):
+    assert world.computer.store.backlog() == ()
+    for one in layers:
+        assert world.station.store.payload(one.layer.address) == one.payload
+
+
+def test_news_in_the_middle_of_a_long_file_arrives_long_before_it():
+    long, news = valued(FIRST_BLOCK, size_bytes=300_000), valued(FIRST_CHIP, size_bytes=3000, density=5.0)
+    world = world_of(planned(0, 1000, 60_000))
+    capture(world, 0, long)
+    capture(world, 3000, news)  # a quarter of the way through
+    world.run()
+    check_everything_arrived(world, long, news)
+    arrived = first_told(world, "arrived")
+    assert arrived[news.layer.address] < 3000 + 300
+    assert arrived[long.layer.address] > 12_000
+
+
+def test_a_file_cut_by_loss_of_signal_goes_on_at_the_next_contact_without_a_byte_sent_twice():
+    long = valued(FIRST_BLOCK, size_bytes=100_000)
+    world = world_of(planned(0, 1000, 2000), planned(1, 5_000_000, 10_000))
+    capture(world, 0, long)
+    world.run()
+    check_everything_arrived(world, long)
+    # At most the frame at the very end of the contact was not heard out.
+    assert sum(log.repeated_bytes for log in world.contact_logs) <= PROFILE.frame_bytes
+    assert sum(log.sent_bytes for log in world.contact_logs) < 1.05 * 100_000
+
+
+def test_a_contact_without_uplink_carries_files_and_the_next_one_settles_them():
+    layers = [valued(FIRST_BLOCK + n, step, size_bytes=3000) for n in range(6) for step in range(2)]
+    express = [valued(SUMMARY_PRODUCT), valued(ALERTS_PRODUCT, size_bytes=900, density=9.0)]
+    world = world_of(planned(0, 1000, 8000, uplink=False), planned(1, 5_000_000, 8000))
+    capture(world, 0, *layers, *express)
+    world.run()
+    check_everything_arrived(world, *layers, *express)
+    assert max(first_told(world, "arrived").values()) < 9000 + 25
+    assert min(first_told(world, "delivered").values()) > 5_000_000
+    # Repeats of express records back off: they take a small part of eight seconds of link.
+    assert world.contact_logs[0].sent_bytes < 2 * sum(one.layer.size_bytes for one in (*layers, *express))
+
+
+def test_losses_of_a_contact_without_uplink_are_made_good_in_the_next():
+    layers = [valued(FIRST_BLOCK + n, size_bytes=5000) for n in range(20)]
+    world = world_of(planned(0, 1000, 8000, uplink=False, frame_loss=0.2), planned(1, 5_000_000, 20_000))
+    capture(world, 0, *layers)
+    world.run()
+    check_everything_arrived(world, *layers)
+    assert world.contact_logs[0].downlink.lost > 3
+    assert world.computer.naks_heard > 0
+
+
+def test_the_same_seed_gives_the_same_history_and_another_seed_another():
+    def history(seed):
+        world = world_of(planned(0, 1000, 20_000, frame_loss=0.1), seed=seed)
+        capture(world, 0, *(valued(FIRST_BLOCK + n, size_bytes=2000) for n in range(20)))
+        world.run()
+        return world.log_hash
+
+    assert history(1) == history(1) != history(2)
