@@ -9,24 +9,34 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from io import FileIO
+from itertools import accumulate
 from pathlib import Path
 from typing import Protocol, Self
 
 from downlink.errors import JournalError
-from downlink.record import Record, encode_record, scan_records
+from downlink.record import HEADER, Record, bytes_after_header, encode_record, record_at, scan_records
 
 
 class Journal(Protocol):
     """The port of a store's memory. One contract suite holds every implementation to it."""
 
-    def append(self, records: Iterable[Record]) -> None:
-        """Add records, in order, durably, all before returning. Raises JournalError and keeps what it had when it cannot."""
+    def append(self, records: Iterable[Record]) -> tuple[int, ...]:
+        """Add records, in order, durably, all before returning; gives the position of each, good until `replace`.
+
+        Raises JournalError and keeps what it had when it cannot.
+        """
+
+    def read(self, position: int) -> Record:
+        """The record at a position. Raises JournalError when there is none any more."""
+
+    def entries(self) -> Iterator[tuple[int, Record]]:
+        """Every record with its position, oldest first."""
 
     def records(self) -> Iterator[Record]:
         """Every record, oldest first."""
 
-    def replace(self, records: Iterable[Record]) -> None:
-        """Put these records in place of all, atomically."""
+    def replace(self, records: Iterable[Record]) -> tuple[int, ...]:
+        """Put these records in place of all, atomically; gives the position of each."""
 
     @property
     def size_bytes(self) -> int:
@@ -34,23 +44,34 @@ class Journal(Protocol):
 
 
 class MemoryJournal:
-    """A journal that dies with its process, for simulation."""
+    """A journal that dies with its process, for simulation. Positions count records."""
 
     def __init__(self) -> None:
         self._records: list[Record] = []
         self._size_bytes = 0
 
-    def append(self, records: Iterable[Record]) -> None:
+    def append(self, records: Iterable[Record]) -> tuple[int, ...]:
+        first = len(self._records)
         fresh = tuple(records)
         self._records.extend(fresh)
         self._size_bytes += sum(record.size_bytes for record in fresh)
+        return tuple(range(first, len(self._records)))
+
+    def read(self, position: int) -> Record:
+        if not 0 <= position < len(self._records):
+            raise JournalError(f"no record at position {position} of a journal of {len(self._records)} records")
+        return self._records[position]
+
+    def entries(self) -> Iterator[tuple[int, Record]]:
+        return iter(tuple(enumerate(self._records)))
 
     def records(self) -> Iterator[Record]:
         return iter(tuple(self._records))
 
-    def replace(self, records: Iterable[Record]) -> None:
+    def replace(self, records: Iterable[Record]) -> tuple[int, ...]:
         self._records = list(records)
         self._size_bytes = sum(record.size_bytes for record in self._records)
+        return tuple(range(len(self._records)))
 
     @property
     def size_bytes(self) -> int:
@@ -58,7 +79,7 @@ class MemoryJournal:
 
 
 class FileJournal:
-    """A journal in one file, synchronised to the disk at each append."""
+    """A journal in one file, synchronised to the disk at each append. Positions are byte offsets."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -75,10 +96,11 @@ class FileJournal:
                 f"cannot open journal {path}: {error.strerror}; check the folder and its rights"
             ) from error
 
-    def append(self, records: Iterable[Record]) -> None:
-        data = b"".join(encode_record(record) for record in records)
+    def append(self, records: Iterable[Record]) -> tuple[int, ...]:
+        encoded = [encode_record(record) for record in records]
+        data = b"".join(encoded)
         if not data:
-            return
+            return ()
         try:
             self._file.seek(self._end)
             _write_all(self._file, data)
@@ -91,17 +113,40 @@ class FileJournal:
                 f"cannot append {len(data)} bytes to journal {self.path}: {error.strerror}; "
                 f"its {self._end} bytes are safe, free some space and repeat"
             ) from error
+        positions = tuple(accumulate(map(len, encoded[:-1]), initial=self._end))
         self._end += len(data)
+        return positions
+
+    def read(self, position: int) -> Record:
+        try:
+            self._file.seek(position)
+            header = _read_all(self._file, HEADER.size)
+            record = record_at(header + _read_all(self._file, bytes_after_header(header)))
+        except OSError as error:
+            raise JournalError(f"cannot read journal {self.path} at byte {position}: {error.strerror}") from error
+        if record is None:
+            raise JournalError(
+                f"journal {self.path} has no whole record at byte {position} of {self._end}: "
+                "it was rewritten or damaged since; open the store again"
+            )
+        return record
+
+    def entries(self) -> Iterator[tuple[int, Record]]:
+        self._file.seek(0)
+        scan = scan_records(_read_all(self._file, self._end), final=True)
+        return zip(scan.offsets, scan.records, strict=True)
 
     def records(self) -> Iterator[Record]:
-        self._file.seek(0)
-        return iter(scan_records(_read_all(self._file, self._end), final=True).records)
+        return (record for _, record in self.entries())
 
-    def replace(self, records: Iterable[Record]) -> None:
+    def replace(self, records: Iterable[Record]) -> tuple[int, ...]:
+        positions: list[int] = []
         fresh = self.path.with_suffix(self.path.suffix + ".new")
         try:
             with fresh.open("wb") as file:
-                file.writelines(encode_record(record) for record in records)
+                for record in records:
+                    positions.append(file.tell())
+                    file.write(encode_record(record))
                 file.flush()
                 os.fsync(file.fileno())
             file_after = fresh.open("r+b", buffering=0)
@@ -116,6 +161,7 @@ class FileJournal:
         self._file = file_after
         self._end = os.fstat(file_after.fileno()).st_size
         self._sync_name()
+        return tuple(positions)
 
     @property
     def size_bytes(self) -> int:

@@ -64,6 +64,8 @@ class RecordScan:
 
     records: tuple[Record, ...]
     """Every whole record that checks, in order."""
+    offsets: tuple[int, ...]
+    """Where each of them begins in the data."""
     skipped_bytes: int
     """Noise passed over before `consumed`."""
     consumed: int
@@ -87,22 +89,40 @@ def scan_records(data: bytes, start: int = 0, *, final: bool = False) -> RecordS
     a damaged length hides none of the records after it, and everything is consumed.
     """
     records: list[Record] = []
+    offsets: list[int] = []
     at, skipped = start, 0
     while (found := data.find(MARKER, at)) >= 0:
         skipped += found - at
         at = found
         size_bytes = _declared_bytes(data, at)
         if size_bytes is not None and at + size_bytes > len(data) and not final:
-            return RecordScan(records=tuple(records), skipped_bytes=skipped, consumed=at - start)
+            return RecordScan(
+                records=tuple(records), offsets=tuple(offsets), skipped_bytes=skipped, consumed=at - start
+            )
         record = None if size_bytes is None else _checked_record(data[at : at + size_bytes])
         if record is None:
             at, skipped = at + 1, skipped + 1
         else:
             records.append(record)
+            offsets.append(at)
             at += record.size_bytes
     # The last byte may be the first of a marker.
     end = len(data) - (not final and data.endswith(MARKER[:1], at))
-    return RecordScan(records=tuple(records), skipped_bytes=skipped + end - at, consumed=end - start)
+    return RecordScan(
+        records=tuple(records), offsets=tuple(offsets), skipped_bytes=skipped + end - at, consumed=end - start
+    )
+
+
+def bytes_after_header(header: bytes) -> int:
+    """How many bytes of a record follow its header; none where `header` is none."""
+    size_bytes = _declared_bytes(header, 0) if header.startswith(MARKER) else None
+    return 0 if size_bytes is None else size_bytes - HEADER.size
+
+
+def record_at(data: bytes) -> Record | None:
+    """The record that begins with the first byte of `data`, None where there is none or it is cut or damaged."""
+    size_bytes = _declared_bytes(data, 0) if data.startswith(MARKER) else None
+    return None if size_bytes is None else _checked_record(data[:size_bytes])
 
 
 def _declared_bytes(data: bytes, at: int) -> int | None:

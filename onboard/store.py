@@ -1,12 +1,13 @@
 """The onboard product store: layers with their value, until the ground has them or room runs out.
 
 Everything is kept in a journal (`downlink.journal`), so that a reboot at any instant finds every layer that was
-accepted, with the marks of what was delivered or given up. The store counts what happens to each layer: captured =
+accepted, with the marks of what was delivered or given up. Memory holds what the scheduler needs to know of a layer and
+where its bytes lie in the journal, never the bytes themselves. The store counts what happens to each layer: captured =
 delivered + queued + evicted.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,20 +36,30 @@ class LayerAccount:
         return self.captured_bytes == self.delivered_bytes + self.queued_bytes + self.evicted_bytes
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingLayer:
+    """A layer that waits."""
+
+    layer: Layer
+    """What the scheduler knows of it."""
+    position: int
+    """Where its record lies in the journal."""
+
+
 class ProductStore:
     """Layers by address over a journal."""
 
     def __init__(self, journal: Journal) -> None:
         """Take up what the journal holds. Raises StoreError when a note in it cannot be read."""
         self._journal = journal
-        self._queued: dict[LayerAddress, ValuedLayer] = {}
+        self._queued: dict[LayerAddress, WaitingLayer] = {}
         self._delivered: dict[LayerAddress, int] = {}
         self._evicted: dict[LayerAddress, int] = {}
         self._captured_bytes = 0
         self._queued_bytes = 0
         notes: dict[LayerAddress, Layer] = {}
-        for record in journal.records():
-            self._replay(record, notes)
+        for position, record in journal.entries():
+            self._replay(position, record, notes)
 
     def add(self, layers: Sequence[ValuedLayer]) -> None:
         """Accept layers durably, all or none. Layers that the store has seen before are passed over."""
@@ -56,9 +67,9 @@ class ProductStore:
         for valued in layers:
             if not self.has_seen(valued.layer.address):
                 fresh.setdefault(valued.layer.address, valued)
-        self._journal.append(record for valued in fresh.values() for record in _as_records(valued))
-        for valued in fresh.values():
-            self._accept(valued)
+        positions = self._journal.append(record for valued in fresh.values() for record in _as_records(valued))
+        for valued, position in zip(fresh.values(), positions[1::2], strict=True):
+            self._accept(valued.layer, position)
 
     def has_seen(self, address: LayerAddress) -> bool:
         """Whether the layer was ever accepted."""
@@ -66,11 +77,11 @@ class ProductStore:
 
     def backlog(self) -> tuple[Layer, ...]:
         """Layers that wait, in the order in which they were accepted."""
-        return tuple(valued.layer for valued in self._queued.values())
+        return tuple(waiting.layer for waiting in self._queued.values())
 
     def payload(self, address: LayerAddress) -> bytes:
-        """The bytes of a waiting layer. Raises StoreError when it does not wait."""
-        return self._waiting(address).payload
+        """The bytes of a waiting layer. Raises StoreError when it does not wait, JournalError when they cannot be read."""
+        return self._journal.read(self._waiting(address).position).payload
 
     def waits(self, address: LayerAddress) -> bool:
         return address in self._queued
@@ -94,13 +105,18 @@ class ProductStore:
 
     def compact(self) -> None:
         """Rewrite the journal without the bytes of layers that no longer wait; their marks and sizes stay."""
-        kept: list[Record] = []
+        positions = self._journal.replace(self._kept_records())
+        marks = len(self._delivered) + len(self._evicted)
+        for (address, waiting), position in zip(self._queued.items(), positions[marks + 1 :: 2], strict=True):
+            self._queued[address] = WaitingLayer(layer=waiting.layer, position=position)
+
+    def _kept_records(self) -> Iterator[Record]:
+        """Marks first, then each waiting layer's note and bytes, read one at a time."""
         for marks, kind in ((self._delivered, RecordKind.DELIVERED), (self._evicted, RecordKind.EVICTED)):
             for address, size_bytes in marks.items():
-                kept.append(Record(kind=kind, address=address, payload=size_bytes.to_bytes(8, "big")))
-        for valued in self._queued.values():
-            kept.extend(_as_records(valued))
-        self._journal.replace(kept)
+                yield Record(kind=kind, address=address, payload=size_bytes.to_bytes(8, "big"))
+        for address, waiting in self._queued.items():
+            yield from _as_records(ValuedLayer(layer=waiting.layer, payload=self.payload(address)))
 
     @property
     def queued_bytes(self) -> int:
@@ -120,14 +136,14 @@ class ProductStore:
         return LayerAccount(
             captured_bytes=self._captured_bytes,
             delivered_bytes=sum(self._delivered.values()),
-            queued_bytes=sum(valued.layer.size_bytes for valued in self._queued.values()),
+            queued_bytes=sum(waiting.layer.size_bytes for waiting in self._queued.values()),
             evicted_bytes=sum(self._evicted.values()),
         )
 
-    def _accept(self, valued: ValuedLayer) -> None:
-        self._queued[valued.layer.address] = valued
-        self._queued_bytes += valued.layer.size_bytes
-        self._captured_bytes += valued.layer.size_bytes
+    def _accept(self, layer: Layer, position: int) -> None:
+        self._queued[layer.address] = WaitingLayer(layer=layer, position=position)
+        self._queued_bytes += layer.size_bytes
+        self._captured_bytes += layer.size_bytes
 
     def _settle(self, address: LayerAddress, marks: dict[LayerAddress, int]) -> None:
         """A waiting layer waits no more: it is noted under `marks`."""
@@ -135,19 +151,19 @@ class ProductStore:
         self._queued_bytes -= size_bytes
         marks[address] = size_bytes
 
-    def _waiting(self, address: LayerAddress) -> ValuedLayer:
+    def _waiting(self, address: LayerAddress) -> WaitingLayer:
         try:
             return self._queued[address]
         except KeyError:
             state = "delivered" if address in self._delivered else "evicted" if address in self._evicted else "unknown"
             raise StoreError(f"layer {address} does not wait in the store: it is {state}") from None
 
-    def _replay(self, record: Record, notes: dict[LayerAddress, Layer]) -> None:
+    def _replay(self, position: int, record: Record, notes: dict[LayerAddress, Layer]) -> None:
         address = record.address
         if record.kind is RecordKind.NOTE:
             notes[address] = _layer_of(record)
         elif record.kind is RecordKind.LAYER and address in notes and not self.has_seen(address):
-            self._accept(ValuedLayer(layer=notes.pop(address), payload=record.payload))
+            self._accept(notes.pop(address), position)
         elif record.kind in (RecordKind.DELIVERED, RecordKind.EVICTED):
             marks = self._delivered if record.kind is RecordKind.DELIVERED else self._evicted
             if address in self._queued:

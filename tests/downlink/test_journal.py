@@ -1,4 +1,4 @@
-"""Journals: one contract for both, then what only a file can suffer: torn tails, damage, a full disk."""
+"""Journals: one contract for all, then what only a file can suffer: torn tails, damage, a full disk."""
 
 import errno
 import os
@@ -11,16 +11,17 @@ from downlink.errors import JournalError, RecordError
 from downlink.journal import FileJournal, MemoryJournal
 from downlink.products import LayerAddress
 from downlink.record import MARKER, Record, RecordKind, encode_record, scan_records
+from mission.simulated_disk import SimulatedDisk
 
 
 def record(number, payload=b"\x12\x34\x56\x78", kind=RecordKind.LAYER):
     return Record(kind=kind, address=LayerAddress(scene=0x01020304, product=number, step=7), payload=payload)
 
 
-@pytest.fixture(params=["memory", "file"])
+@pytest.fixture(params=["memory", "file", "simulated disk"])
 def journal(request, tmp_path):
-    if request.param == "memory":
-        yield MemoryJournal()
+    if request.param != "file":
+        yield MemoryJournal() if request.param == "memory" else SimulatedDisk()
         return
     with FileJournal(tmp_path / "deep" / "folder" / "a.journal") as opened:
         yield opened
@@ -65,6 +66,18 @@ def test_a_reader_is_not_disturbed_by_what_is_written_meanwhile(journal):
     assert next(reading) == record(1)
     journal.append([record(3)])
     assert list(reading) == [record(2)]
+
+
+def test_each_record_is_read_again_at_its_position(journal):
+    some, more = [record(1), record(2, b""), record(3, MARKER * 9)], [record(4, b"\x9a" * 300)]
+    positions = journal.append(some) + journal.append(iter(more))
+    assert [journal.read(position) for position in positions] == some + more
+    assert list(journal.entries()) == list(zip(positions, some + more, strict=True))
+    moved = journal.replace(more + some[:1])
+    assert [journal.read(position) for position in moved] == more + some[:1]
+    assert journal.append([]) == ()
+    with pytest.raises(JournalError, match="no .*record at"):
+        journal.read(10_000)
 
 
 # ---- files
