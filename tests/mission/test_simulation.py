@@ -42,11 +42,12 @@ def test_nothing_is_lost_duplicated_or_wrong_under_faults(block, faults_seen):
     )
     assert figures.missions == count and figures.captured_bytes > 0 and figures.sent_bytes > 0
     faults_seen.update(figures.faults)
+    faults_seen["missions"] += count
 
 
 def test_every_kind_of_fault_did_happen(faults_seen):
-    if not faults_seen:
-        pytest.skip("the campaign ran in another process or not at all")
+    if faults_seen["missions"] < SEEDS:
+        pytest.skip(f"only {faults_seen['missions']} of {SEEDS} missions were flown in this process")
     assert {fault: faults_seen[fault] for fault in FAULTS if faults_seen[fault] < 10} == {}
 
 
