@@ -42,6 +42,9 @@ class LayerStore:
         """Every layer held."""
         return frozenset(self._payloads)
 
+    def __len__(self) -> int:
+        return len(self._payloads)
+
     def payload(self, address: LayerAddress) -> bytes:
         """The bytes of a held layer."""
         return self._payloads[address]

@@ -19,18 +19,27 @@ from onboard.errors import OnboardError
 
 EXIT_FAILED = 1
 EXIT_REFUSED = 2
+EXIT_INTERRUPTED = 130
 ROOM_ERRORS = (DownlinkError, OnboardError, GroundError, MissionError)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; returns its exit code: 0, 1 where a simulated mission failed, or 2 where something was refused, with one message
-    on standard error."""
+    """Run a command; returns its exit code, with one message on standard error unless it is 0.
+
+    1 where a simulated mission failed, 2 where something was refused, 130 where the user interrupted it.
+    """
     options = _parser().parse_args(arguments)
     try:
         return int(options.command(options))
     except ROOM_ERRORS as error:
         sys.stderr.write(f"tianshu: {error}\n")
         return EXIT_REFUSED
+    except OSError as error:
+        sys.stderr.write(f"tianshu: {_told(error)}\n")
+        return EXIT_REFUSED
+    except KeyboardInterrupt:
+        sys.stderr.write("tianshu: interrupted\n")
+        return EXIT_INTERRUPTED
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -104,6 +113,12 @@ def _simulate(options: argparse.Namespace) -> int:
     elif figures.failed or not options.quiet:
         show_campaign(figures, Console())
     return EXIT_FAILED if figures.failed else 0
+
+
+def _told(error: OSError) -> str:
+    """A refusal of the operating system that no room expected, with what to do about it."""
+    what = f"{error.filename}: " if error.filename else ""
+    return f"{what}{error.strerror or error}; free space or check rights, then run again (what was stored is intact)"
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ class Flight:
         world = World(computer, GroundStation(LayerStore(self.ground_journal), profile), contacts, Streams(self.seed))
         power = self._power(contacts)
         world.on_time = power.advance
-        world.after_event = lambda: self.on_arrival(len(world.station.store.addresses))
+        world.after_event = lambda: self.on_arrival(len(world.station.store))
         layers: dict[LayerAddress, Layer] = {}
         scenes: list[ProcessedScene] = []
         ready_ms = 0

@@ -1,0 +1,42 @@
+"""The folder that a run writes into: made, and cleared of an earlier run only when asked (edge: files)."""
+
+import shutil
+from pathlib import Path
+from typing import Final
+
+from mission.errors import RunError
+
+REPORT_FILE: Final = "report.json"
+PAGE_FILE: Final = "report.html"
+ONBOARD_JOURNAL: Final = Path("onboard", "products.journal")
+GROUND_JOURNAL: Final = Path("ground", "layers.journal")
+JOURNALS: Final = (ONBOARD_JOURNAL, GROUND_JOURNAL)
+
+
+def prepare_folder(out: Path, *, replace: bool) -> None:
+    """Make `out`, and with `replace` remove what an earlier run wrote there: its reports, and folders that hold its journals.
+
+    Raises RunError for a folder that holds an earlier run without `replace`, or in which something else bears one of
+    the names that a run uses.
+    """
+    earlier = [out / name for name in (REPORT_FILE, PAGE_FILE, *(path.parts[0] for path in JOURNALS))]
+    earlier = [path for path in earlier if path.exists()]
+    if earlier and not replace:
+        raise RunError(
+            f"{out} holds an earlier run ({', '.join(path.name for path in earlier)}): "
+            "choose another --out, or give --replace"
+        )
+    strange = [
+        path.parent for path in (out / journal for journal in JOURNALS) if path.parent.exists() and not path.is_file()
+    ]
+    if strange:
+        raise RunError(f"{strange[0]} is not of a run, nothing is removed: choose another --out")
+    try:
+        for path in earlier:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RunError(f"cannot write into {out}: {error.strerror}; choose another --out") from error
