@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-ALWAYS = (("link_protocols",), ("link_overhead",))
-WITH_DATA = (("orbit",), ("screening",))
+ALWAYS: tuple[tuple[str, ...], ...] = (("link_protocols",), ("link_overhead",))
+WITH_DATA: tuple[tuple[str, ...], ...] = (("orbit",), ("screening",))
 
 
 def main() -> int:

@@ -56,7 +56,12 @@ def work_through(path: Path, watch: CpuStopwatch, detector: Detector | None, blo
                 detector.detect(padded, frame.band_names)
                 watch.lap("detect")
             encode_image(
-                core, tile.core, quality_percent=blocks.quality_percent, levels=blocks.levels, nodata=frame.nodata
+                core,
+                tile.core,
+                valid=valid,
+                quality_percent=blocks.quality_percent,
+                levels=blocks.levels,
+                nodata=frame.nodata,
             )
             watch.lap("encode")
         return frame.height * frame.width / 1e6

@@ -119,7 +119,8 @@ def _in_pixels(lonlat: list[tuple[float, float]], frame: SensorFrame) -> np.ndar
     crs = CRS.from_wkt(frame.georeference.crs_wkt)
     xs, ys = warp_points("EPSG:4326", crs, *zip(*lonlat, strict=True))
     to_pixel = np.array(~Affine(*frame.georeference.transform)).reshape(3, 3)
-    return (to_pixel @ np.stack([xs, ys, np.ones(len(xs))]))[:2].T
+    corners: np.ndarray = (to_pixel @ np.stack([xs, ys, np.ones(len(xs))]))[:2].T
+    return corners
 
 
 def _truth(corners: list[np.ndarray], names: list[str]) -> Truth:
