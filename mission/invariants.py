@@ -28,7 +28,7 @@ class Invariants:
         self._capacity_bytes = capacity_bytes
         self._captured: dict[LayerAddress, bytes] = {}
         self._sizes: dict[LayerAddress, int] = {}
-        self._captured_bytes = 0
+        self._captured_bytes = self._delivered_bytes = self._evicted_bytes = 0
         self._delivered: frozenset[LayerAddress] = frozenset()
         self._evicted: frozenset[LayerAddress] = frozenset()
         self._held: frozenset[LayerAddress] = frozenset()
@@ -94,10 +94,12 @@ class Invariants:
             if missing := (delivered - self._delivered) - self._held:
                 self._fail("acknowledged on board means held on the ground", f"the ground lacks {_named(missing)}")
             self._delivered = delivered
+            self._delivered_bytes = self._bytes_of(delivered)
         if evicted != self._evicted:
             if forgotten := self._evicted - evicted:
                 self._fail("a mark is for ever", f"{_named(forgotten)} were evicted, and are not marked so any more")
             self._evicted = evicted
+            self._evicted_bytes = self._bytes_of(evicted)
         if both := delivered & evicted:
             self._fail("no layer is both delivered and evicted", _named(both))
 
@@ -105,10 +107,8 @@ class Invariants:
         account = self._world.computer.store.account()
         if not account.balanced:
             self._fail("the ledger balances", str(account))
-        delivered_bytes = sum(map(self._sizes.__getitem__, self._delivered))
-        evicted_bytes = sum(map(self._sizes.__getitem__, self._evicted))
-        queued_bytes = self._captured_bytes - delivered_bytes - evicted_bytes
-        counted = (self._captured_bytes, delivered_bytes, queued_bytes, evicted_bytes)
+        queued_bytes = self._captured_bytes - self._delivered_bytes - self._evicted_bytes
+        counted = (self._captured_bytes, self._delivered_bytes, queued_bytes, self._evicted_bytes)
         booked = (account.captured_bytes, account.delivered_bytes, account.queued_bytes, account.evicted_bytes)
         if counted != booked:
             detail = f"captured, delivered, queued, evicted bytes: counted {counted}, booked {booked}"
@@ -148,6 +148,10 @@ class Invariants:
         self._instant = (now_ms, events + 1) if now_ms == self._world.now_ms else (self._world.now_ms, 1)
         if events > EVENTS_PER_INSTANT:
             self._fail("time goes on", f"{events} events at one instant")
+
+    def _bytes_of(self, addresses: Iterable[LayerAddress]) -> int:
+        """By the sizes noted at capture. A layer that was never captured counts nothing, and so the ledger disagrees."""
+        return sum(self._sizes.get(address, 0) for address in addresses)
 
     # ---- liveness
 
