@@ -9,7 +9,7 @@ After a reboot the computer starts from its store alone: layers that the ground 
 new bundles, and the ground recognises what it already has by its address.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from downlink.cfdp_events import PduRefused, SourceEvent, TransactionFinished
 from downlink.cfdp_source import CfdpSource
@@ -68,7 +68,7 @@ class OnboardComputer:
         self._bundles: dict[int, tuple[LayerAddress, ...]] = {}
         self._in_flight: set[LayerAddress] = set()
         self._express_waiting = {layer.address: layer for layer in store.backlog() if layer.address.is_express}
-        self._express_ever_sent: set[LayerAddress] = set()
+        self._ever_sent: set[LayerAddress] = set()
         # In this contact: when to send a record again, and the wait that ends then.
         self._express_due_ms: dict[LayerAddress, int] = {}
         self._express_wait_ms: dict[LayerAddress, int] = {}
@@ -176,25 +176,20 @@ class OnboardComputer:
 
         The wait doubles each time, so that records whose receipts do not come leave room for files.
         """
-        first_time = []
+        pushed = []
         for layer in rank(self._express_waiting.values(), now_ms):
             address = layer.address
             if now_ms < self._express_due_ms.get(address, now_ms):
                 continue
             if self._express.full_frame_ready:
                 break
-            if address in self._express_ever_sent:
-                self._repeated_bytes += layer.size_bytes
-            else:
-                first_time.append(address)
-                self._express_ever_sent.add(address)
             last_wait_ms = self._express_wait_ms.get(address)
             wait_ms = max(1, self.profile.express_repeat_ms) if last_wait_ms is None else 2 * last_wait_ms
             self._express_wait_ms[address] = wait_ms
             self._express_due_ms[address] = now_ms + wait_ms
             self._express.push(self._packets.packet(Apid.EXPRESS, self._record(address)))
-        if first_time:
-            actions.append(LayersSent(addresses=tuple(first_time)))
+            pushed.append(layer)
+        actions.extend(self._note_sent(pushed))
 
     def _start_bundle(self, now_ms: int, actions: list[Action]) -> None:
         """Hand file delivery a new bundle when it has nothing new left, or when the plan holds something better."""
@@ -205,16 +200,16 @@ class OnboardComputer:
         priority = int(self._plan[-1][0] * PRIORITY_PER_VALUE_PER_BYTE)
         best_unsent = self._source.unsent_priority
         if best_unsent is None or priority > best_unsent:
-            actions.append(self._put_bundle(priority))
+            actions.extend(self._note_sent(self._put_bundle(priority)))
 
-    def _put_bundle(self, priority: int) -> LayersSent:
-        addresses: list[LayerAddress] = []
+    def _put_bundle(self, priority: int) -> list[Layer]:
+        layers: list[Layer] = []
         content = b""
         while self._plan and (not content or len(content) + self._plan[-1][1].size_bytes <= self.profile.bundle_bytes):
-            address = self._plan.pop()[1].address
-            addresses.append(address)
-            content += self._record(address)
-        self._bundles[self.next_transaction] = tuple(addresses)
+            layers.append(self._plan.pop()[1])
+            content += self._record(layers[-1].address)
+        addresses = tuple(layer.address for layer in layers)
+        self._bundles[self.next_transaction] = addresses
         self._in_flight.update(addresses)
         self._source.put(
             transaction_seq=self.next_transaction,
@@ -224,7 +219,14 @@ class OnboardComputer:
             priority=priority,
         )
         self.next_transaction += 1
-        return LayersSent(addresses=tuple(addresses))
+        return layers
+
+    def _note_sent(self, layers: Sequence[Layer]) -> list[Action]:
+        """Tell of layers that go for the first time; the others are repeats."""
+        fresh = tuple(layer.address for layer in layers if layer.address not in self._ever_sent)
+        self._repeated_bytes += sum(layer.size_bytes for layer in layers if layer.address in self._ever_sent)
+        self._ever_sent.update(fresh)
+        return [LayersSent(addresses=fresh)] if fresh else []
 
     def _record(self, address: LayerAddress) -> bytes:
         return encode_record(Record(kind=RecordKind.LAYER, address=address, payload=self.store.payload(address)))

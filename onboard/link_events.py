@@ -65,7 +65,7 @@ class WakeAt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LayersSent:
-    """These layers have been handed to the link for the first time, in this order."""
+    """These layers have been handed to the link for the first time since the computer started, in this order."""
 
     addresses: tuple[LayerAddress, ...]
     """Express records, or the layers of a new bundle."""

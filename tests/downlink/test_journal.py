@@ -76,7 +76,7 @@ def test_each_record_is_read_again_at_its_position(journal):
     moved = journal.replace(more + some[:1])
     assert [journal.read(position) for position in moved] == more + some[:1]
     assert journal.append([]) == ()
-    with pytest.raises(JournalError, match="no .*record at"):
+    with pytest.raises(JournalError, match=r"no .*record at"):
         journal.read(10_000)
 
 

@@ -257,6 +257,8 @@ def test_a_file_that_the_ground_gave_up_is_sent_again_as_another():
     assert bench.file(71) == [address(FIRST_BLOCK)]
     (delivered,) = bench.finished(71)
     assert delivered.addresses == (address(FIRST_BLOCK),)
+    assert bench.told(LayersSent) == [address(FIRST_BLOCK)]
+    assert bench.computer.repeated_bytes == valued(FIRST_BLOCK).layer.size_bytes
 
 
 def test_what_is_worth_more_overtakes_a_long_file_that_has_begun():
