@@ -118,7 +118,19 @@ def _fly(path: Path, out: Path, *, truth: Path | None, baselines: bool) -> Repor
 def port_table(ports: list[PortResult]) -> Table:
     """The labelled ports, and all of them together."""
     table = Table(title="Contacts that carry 1 % of the raw bytes", title_justify="left")
-    heads = ("port", "Mpix", "sent %", "vs lossless %", "vs JPEG 2000 %", "made", "ground", "truth", "prec", "recall", "F1")
+    heads = (
+        "port",
+        "Mpix",
+        "sent %",
+        "vs lossless %",
+        "vs JPEG 2000 %",
+        "made",
+        "ground",
+        "truth",
+        "prec",
+        "recall",
+        "F1",
+    )
     for head in (*heads, "ROI dB", "scene dB", "valid %", "ledger", "s"):
         table.add_column(head, justify="left" if head in ("port", "ledger") else "right")
     for port in ports:
@@ -175,7 +187,9 @@ def main() -> int:
         ]
         results = [try_file(path, options.out, folder) for path in bars.track(files, "Files", total=len(files))]
     if options.json:
-        sys.stdout.write(json.dumps({"ports": [asdict(p) for p in ports], "files": [asdict(r) for r in results]}) + "\n")
+        sys.stdout.write(
+            json.dumps({"ports": [asdict(p) for p in ports], "files": [asdict(r) for r in results]}) + "\n"
+        )
     else:
         console.print(port_table(ports))
         table = Table(title="Every file of the ingest collection", title_justify="left")

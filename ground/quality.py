@@ -7,7 +7,8 @@
     255        byte-exact: the same number as on board, in every band
 
 The estimate holds for an image as a whole, not for each of its pixels. It is rounded down from the error as stated
-(which an image header carries within 4.5 %, 0.2 dB) and clipped to 1 and 254. A pixel that came and has no data on board is 255 too: it is known exactly that nothing was there.
+(which an image header carries within 4.5 %, 0.2 dB) and clipped to 1 and 254. A pixel that came and has no data on
+board is 255 too: it is known exactly that nothing was there.
 """
 
 import math
