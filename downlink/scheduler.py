@@ -33,7 +33,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PlannedContact:
+class ContactPlan:
     """What one contact is planned to carry, in order."""
 
     contact: Contact
@@ -62,23 +62,25 @@ def rank_groups(layers: Iterable[Layer], now_ms: int) -> tuple[Group, ...]:
 
 def plan(
     layers: Iterable[Layer], contacts: Sequence[Contact], *, now_ms: int, payload_fraction: float
-) -> tuple[PlannedContact, ...]:
+) -> tuple[ContactPlan, ...]:
     """Fill the coming contacts in time order, each with the layers worth most per byte at its middle.
 
-    `payload_fraction` is the share of a contact's capacity left for layers after headers, repeats and idle time
-    (0 to 1). Layers that fit no contact are not in the plan.
+    A contact carries its rate times its duration, less the frames it is expected to lose, times `payload_fraction`: the
+    share left for layers after headers and idle time (0 to 1). A layer is planned into contacts that end after its
+    capture; layers that fit no contact are not in the plan.
     """
     if not 0 < payload_fraction <= 1:
         raise ScheduleError(f"payload fraction {payload_fraction} must lie above 0 and at most 1")
     remaining = {layer.address: layer for layer in layers}
     planned = []
     for contact in sorted(contacts, key=lambda contact: (contact.aos_ms, contact.contact_id)):
-        room = int(contact.capacity_bytes * payload_fraction)
+        room = int(contact.capacity_bytes * (1 - contact.frame_loss) * payload_fraction)
+        there = [layer for layer in remaining.values() if layer.captured_ms < contact.los_ms]
         middle_ms = max(now_ms, (contact.aos_ms + contact.los_ms) // 2)
-        chosen = _fill(rank(remaining.values(), middle_ms), room)
+        chosen = _fill(rank(there, middle_ms), room)
         for layer in chosen:
             del remaining[layer.address]
-        planned.append(PlannedContact(contact=contact, layers=chosen, size_bytes=sum(c.size_bytes for c in chosen)))
+        planned.append(ContactPlan(contact=contact, layers=chosen, size_bytes=sum(c.size_bytes for c in chosen)))
     return tuple(planned)
 
 

@@ -8,14 +8,17 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 import rasterio
 from rasterio.windows import Window as RasterWindow
 
+from downlink.contact import Contact
 from downlink.products import FIRST_BLOCK, LayerAddress
 from downlink.record import OVERHEAD_BYTES
 from downlink.scene import TileOutcome, Window
+from downlink.scheduler import plan
 from ground.catalogue import PublishedScene
 from ground.comparison import NOTHING_COMPARED, SquaredError, region_mask, squared_error
 from mission.flight import FlightRecord, raw_size_bytes
@@ -32,6 +35,10 @@ from onboard.pipeline import ProcessedScene
 from onboard.sensor_frame import SensorFrame
 from onboard.tiles import tile_grid
 
+PLANNED_PAYLOAD_FRACTION: Final = 0.95
+"""What headers and fill leave of a contact: `python -m benchmarks.link_overhead` finds 3.5 % without loss."""
+LAST_FRAME_MS: Final = 1000
+"""Longer than any frame is on its way, shorter than the pause between two contacts."""
 DISCARDING = frozenset(TileOutcome) - {TileOutcome.KEPT, TileOutcome.SCREENED}
 
 
@@ -152,8 +159,12 @@ def ledger_figures(record: FlightRecord, frames: Sequence[SensorFrame]) -> Ledge
 
 
 def contact_figures(record: FlightRecord) -> tuple[ContactFigures, ...]:
-    """What each contact carried."""
+    """What each contact was planned to carry and what it carried."""
     start_ms = record.scenario.start_ms
+    contacts = [planned.contact for planned in record.contacts]
+    plans = plan(
+        record.captured.values(), contacts, now_ms=record.captured_ms[0], payload_fraction=PLANNED_PAYLOAD_FRACTION
+    )
     return tuple(
         ContactFigures(
             id=log.contact.contact_id,
@@ -161,13 +172,15 @@ def contact_figures(record: FlightRecord) -> tuple[ContactFigures, ...]:
             aos_s=(log.contact.aos_ms - start_ms) / 1000,
             los_s=(log.contact.los_ms - start_ms) / 1000,
             capacity_bytes=log.contact.capacity_bytes,
+            planned_bytes=planned.size_bytes,
+            carried_bytes=_carried_bytes(record, log.contact),
             sent_bytes=log.sent_bytes,
             frames=log.frames,
             frames_lost=log.downlink.lost,
             retransmitted_bytes=log.repeated_bytes,
             idle_bytes=max(0, log.contact.capacity_bytes - log.sent_bytes),
         )
-        for log in record.world.contact_logs
+        for log, planned in zip(record.world.contact_logs, plans, strict=True)
     )
 
 
@@ -192,6 +205,17 @@ def latency_figures(latencies_s: Sequence[float]) -> LatencyFigures:
         first_alert=min(latencies_s),
         alerts_p50=float(np.percentile(latencies_s, 50)),
         alerts_p90=float(np.percentile(latencies_s, 90)),
+    )
+
+
+def _carried_bytes(record: FlightRecord, contact: Contact) -> int:
+    """Layers that arrived from AOS until the last frame sent before LOS was down."""
+    end_ms = contact.los_ms + LAST_FRAME_MS
+    return sum(
+        record.captured[address].size_bytes
+        for observation in record.world.observations
+        if observation.what == "arrived" and contact.aos_ms <= observation.at_ms < end_ms
+        for address in observation.addresses
     )
 
 

@@ -222,6 +222,10 @@ class ContactFigures(ReportPart):
     aos_s: float
     los_s: float
     capacity_bytes: Count
+    planned_bytes: Count = 0
+    """Layers that a plan of all contacts at once puts into this one, with all scenes known and the expected loss."""
+    carried_bytes: Count = 0
+    """Layers that arrived in it."""
     sent_bytes: Count
     frames: Count
     frames_lost: Count

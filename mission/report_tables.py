@@ -157,6 +157,8 @@ def contact_table(report: Report) -> Markup:
             figure(f"T+{duration(contact.aos_s)}"),
             figure(duration(contact.los_s - contact.aos_s)),
             figure(size(contact.capacity_bytes)),
+            figure(size(contact.planned_bytes)),
+            figure(size(contact.carried_bytes)),
             figure(size(contact.sent_bytes)),
             figure(whole(contact.frames)),
             figure(percent(contact.frames_lost / contact.frames if contact.frames else None)),
@@ -165,7 +167,19 @@ def contact_table(report: Report) -> Markup:
         ]
         for contact in report.contacts
     ]
-    heads = ("Contact", "AOS", "Length", "Capacity", "Sent", "Frames", "Lost", "Sent again", "Idle")
+    heads = (
+        "Contact",
+        "AOS",
+        "Length",
+        "Capacity",
+        "Layers planned",
+        "Layers arrived",
+        "Sent",
+        "Frames",
+        "Lost",
+        "Sent again",
+        "Idle",
+    )
     return element("div", table(heads, rows, numbers_from=1), class_="scroll")
 
 

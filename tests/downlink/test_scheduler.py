@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -182,7 +183,8 @@ def test_a_plan_fits_its_contacts_and_sends_no_layer_twice_or_out_of_order(layer
     assert len({one.address for one in sent}) == len(sent)
     for filled in planned:
         assert filled.size_bytes == sum(one.size_bytes for one in filled.layers)
-        assert filled.size_bytes <= filled.contact.capacity_bytes * payload_fraction
+        assert filled.size_bytes <= filled.contact.capacity_bytes * (1 - filled.contact.frame_loss) * payload_fraction
+        assert all(one.captured_ms < filled.contact.los_ms for one in filled.layers)
     there = {one.address for one in layers}
     seen = set()
     for one in sent:
@@ -195,6 +197,15 @@ def test_what_a_contact_leaves_behind_goes_into_the_next():
     layers = [layer(step=step, size_bytes=60, value=30.0 - 10 * step) for step in range(3)]
     first, second = plan(layers, [contact(0, 130), contact(1, 60, NOW_MS + 9000)], now_ms=NOW_MS, payload_fraction=1.0)
     assert (first.layers, second.layers) == (tuple(layers[:2]), (layers[2],))
+
+
+def test_a_plan_reckons_with_loss_and_with_scenes_that_are_not_there_yet():
+    now = layer(step=0, size_bytes=60, value=9.0)
+    later = replace(layer(FIRST_CHIP, size_bytes=60, value=90.0), captured_ms=NOW_MS + 20_000)
+    lossy = replace(contact(0, 130), frame_loss=0.5)
+    first, second = plan([now, later], [lossy, contact(1, 130, NOW_MS + 30_000)], now_ms=NOW_MS, payload_fraction=1.0)
+    assert (first.layers, second.layers) == ((now,), (later,))
+    assert plan([now, later], [replace(lossy, frame_loss=0.6)], now_ms=NOW_MS, payload_fraction=1.0)[0].layers == ()
 
 
 def test_a_product_is_left_at_its_first_step_that_does_not_fit_and_others_fill_the_rest():

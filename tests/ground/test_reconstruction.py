@@ -174,8 +174,14 @@ def test_a_scene_of_real_layers_comes_back_byte_exact(make_summary: MakeSummary)
     original[:, 4:9, 30:50] = 113
     images, coarse = [], []
     for window in tile_windows(summary):
+        part = original[:, *window.slices]
         product = encode_image(
-            original[:, *window.slices], window, quality_percent=(8.0, 100.0), levels=2, nodata=summary.nodata
+            part,
+            window,
+            valid=(part != 113).any(axis=0),
+            quality_percent=(8.0, 100.0),
+            levels=2,
+            nodata=summary.nodata,
         )
         for steps, shelf in ((1, coarse), (2, images)):
             assembly = ImageAssembly(nodata=summary.nodata)
@@ -199,7 +205,9 @@ def test_a_scene_of_real_layers_comes_back_byte_exact(make_summary: MakeSummary)
             measured_db = squared_error(original, lossy.pixels, here).psnr_db(summary.peak_dn)
             promised_db = psnr_of_code_db(int(lossy.quality[here].max()))
             assert measured_db is not None and promised_db is not None
-            assert promised_db - 0.2 <= measured_db <= promised_db + 0.7
+            assert (
+                promised_db <= measured_db <= promised_db + 0.95
+            )  # half a decibel and a distortion byte, both rounded down
 
 
 def bad(image: DecodedImage, **fields: object) -> DecodedImage:

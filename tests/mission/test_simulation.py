@@ -108,7 +108,7 @@ def test_finds_a_store_that_takes_sent_for_delivered(monkeypatch):
 
     def put_and_mark(self, *args):
         sent = put(self, *args)
-        self.store.mark_delivered(sent.addresses)
+        self.store.mark_delivered(layer.address for layer in sent)
         return sent
 
     monkeypatch.setattr(OnboardComputer, "_put_bundle", put_and_mark)
