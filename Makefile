@@ -37,6 +37,7 @@ clean:
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --upgrade pip
 
 # One resolve for everything, so that torch and torchvision fit each other.
 $(VENV)/.runtime: pyproject.toml | $(BIN)/python
