@@ -75,13 +75,16 @@ def score_at(judged: Sequence[JudgedDetection], ships: int, threshold: float) ->
 
 
 def best_threshold(judged: Sequence[JudgedDetection], ships: int) -> float:
-    """The threshold of the highest F1 on `judged`, smoothed over its neighbours so that no lucky gap decides."""
+    """The threshold of the highest F1 on `judged`.
+
+    F1 over the threshold is flat and ragged, so it is averaged over a quarter as many detections as there are ships.
+    """
     ranked = sorted(judged, key=lambda item: -item.score)
     if not ranked or not ships:
         return 0.5
     hits = np.cumsum([item.hit for item in ranked])
     f1 = 2 * hits / (np.arange(1, len(ranked) + 1) + ships)
-    width = min(9, len(ranked))
+    width = min(ships // 8 * 2 + 1, len(ranked))
     smooth = np.convolve(np.pad(f1, width // 2, mode="edge"), np.ones(width) / width, mode="valid")[: len(f1)]
     return ranked[int(np.argmax(smooth))].score
 
