@@ -283,13 +283,6 @@ def max_segment_bytes(header: PduHeader, max_pdu_bytes: int) -> int:
     return segment
 
 
-def peek_direction(data: bytes) -> Direction | None:
-    """Which machine a PDU is for, without decoding it; None where the bytes are no PDU of this version."""
-    if not data or data[0] >> 5 != 1:
-        return None
-    return Direction(data[0] >> 3 & 1)
-
-
 def _directive(header: PduHeader, direction: Direction, code: DirectiveCode, parameters: bytes) -> bytes:
     start = header.encode(direction, 1 + len(parameters) + header.crc_bytes, file_data=False)
     return _with_crc(header, start + bytes((code,)) + parameters)

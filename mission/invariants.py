@@ -49,11 +49,6 @@ class Invariants:
         """Layers given up on board so far."""
         return len(self._evicted)
 
-    @property
-    def delivered_layers(self) -> int:
-        """Layers acknowledged on board so far."""
-        return len(self._delivered)
-
     # ---- safety
 
     def check(self) -> None:

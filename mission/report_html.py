@@ -160,7 +160,9 @@ def _energy_section(run: RunReport) -> Markup:
     share = f" ({percent(spent / budget)} of the budget)" if budget else ""
     caption = "Shaded: eclipse. Bars along the top: contacts. Dotted: capacity of the battery."
     drawing = _figure(both_widths(lambda width: battery_figure(run, width)), caption=caption) if run.energy else None
-    return _section("Energy", drawing, step_table(run.report), lead=f"{energy(spent)} spent{share}.")
+    unmet = run.report.energy_j.unmet
+    empty = f" {energy(unmet)} of it was not there: the battery was empty." if unmet else ""
+    return _section("Energy", drawing, step_table(run.report), lead=f"{energy(spent)} spent{share}.{empty}")
 
 
 def _latency_section(run: RunReport) -> Markup:

@@ -149,6 +149,8 @@ class EnergyFigures(ReportPart):
     budget: Amount
     spent: Amount
     by_step: dict[str, Amount] = {}
+    unmet: Amount = 0.0
+    """Of what was spent, what an empty battery could not give: above 0 no real satellite would have flown this."""
 
     @model_validator(mode="after")
     def _steps_add_up(self) -> Self:
@@ -159,7 +161,7 @@ class EnergyFigures(ReportPart):
 
 
 class ThroughputFigures(ReportPart):
-    """Speed of this machine on this run: the only figures that change between two runs of one seed."""
+    """Speed of this machine on this run. With measured energy, joules change between two runs of one seed as well."""
 
     mpix_per_s: Amount
     wall_s: Amount

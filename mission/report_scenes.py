@@ -46,10 +46,12 @@ def scene_section(run: RunReport, view: SceneView, limit_bytes: int) -> Markup:
         for window in detail_windows(run, view, shape=shape, edge_px=DETAIL_PX, most=most)
     ]
     quality = quality_picture(view, longest_px=MAP_PX)
+    figures = _figures(run, view)
     return element(
         "section",
         element("h2", view.name),
         element("p", _facts(run, view), class_="note"),
+        [element("p", f"Note: {note}.") for note in figures.notes] if figures else None,
         _swipe(run, view, overview),
         _legend(run, view),
         element("div", (_detail(run, view, pair) for pair in details), class_="details") if details else None,
@@ -76,7 +78,9 @@ def _facts(run: RunReport, view: SceneView) -> str:
 
 
 def _figures(run: RunReport, view: SceneView) -> SceneFigures | None:
-    return next((figures for figures in run.report.scenes if figures.name == view.name), None)
+    """Scenes stand in one order everywhere; their names may repeat."""
+    pairs = zip(run.scenes, run.report.scenes, strict=False)
+    return next((figures for other, figures in pairs if other.scene == view.scene), None)
 
 
 def _swipe(run: RunReport, view: SceneView, pair: PicturePair) -> Markup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TextIO
 
 from rich import box
@@ -57,6 +58,7 @@ def summary_table(report: Report, width: int = WIDEST) -> Table:
     add("Time", _time_lines(report))
     add("Energy", _energy_lines(report))
     add("Ledger", _ledger_lines(report))
+    add("Notes", _note_lines(report))
     return table
 
 
@@ -118,7 +120,16 @@ def _energy_lines(report: Report) -> list[Row]:
     spent = report.energy_j
     most = sorted(spent.by_step.items(), key=lambda pair: -pair[1])[:3]
     steps = ", ".join(f"{step} {percent(joules / spent.spent)}" for step, joules in most if spent.spent)
-    return [(energy(spent.spent), f"of {energy(spent.budget)}", steps, "")]
+    rows = [(energy(spent.spent), f"of {energy(spent.budget)}", steps, "")]
+    if spent.unmet:
+        rows.append((energy(spent.unmet), "of it was not there", "the battery was empty", _RED))
+    return rows
+
+
+def _note_lines(report: Report) -> list[Row]:
+    """Each note once, with the scenes it is about: why nothing was searched, what was assumed."""
+    about = Counter(note for scene in report.scenes for note in scene.notes)
+    return [(plural(scenes, "scene"), note, "", _AMBER) for note, scenes in about.items()]
 
 
 def _ledger_lines(report: Report) -> list[Row]:

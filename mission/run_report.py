@@ -124,8 +124,9 @@ def _energy_figures(record: FlightRecord) -> EnergyFigures:
     by_step = {step.value: joules for step, joules in record.power.ledger.by_step.items()}
     return EnergyFigures(
         budget=max(0.0, section.initial_charge_j + battery.harvested_j - battery.clipped_j - section.reserve_j),
-        spent=sum(by_step.values()),
+        spent=record.power.ledger.spent_j,
         by_step=by_step,
+        unmet=battery.unmet_j,
     )
 
 

@@ -55,8 +55,6 @@ class PricesSection(Section):
     """The detector, joules per million scene pixels; halos are inside the price."""
     encode_j_per_mpix: NonNegativeFloat = 10.3
     """Progressive image coding up to lossless, joules per million scene pixels (four bands)."""
-    transmit_j_per_mb: NonNegativeFloat = 1.9
-    """The radio, joules per million bytes on the link, for planning: 12 W at 50 Mbit/s. What is spent is `radio_w` times time."""
 
 
 class PowerSection(Section):

@@ -30,7 +30,3 @@ class Streams:
     def generator(self, name: str) -> np.random.Generator:
         """A fresh generator at the start of the stream called `name`; the same name starts the same stream again."""
         return np.random.Generator(np.random.PCG64(self.sequence(name)))
-
-    def seed_of(self, name: str) -> int:
-        """A 32-bit seed for libraries that take a number, drawn from the stream's own sequence."""
-        return int(self.sequence(name).generate_state(1)[0])

@@ -3,7 +3,7 @@
 A battery is a value; every step gives a new one. At any time
 `initial + harvested = charge + drawn + clipped`, where `harvested` is all that the panels gave, `clipped` what a full battery could
 not take, and `drawn` what was really given to loads. A load that asks for more than is there gets the rest; the shortfall is
-counted in `unmet_j` and the battery is browned out from then on: charge never goes below zero.
+counted in `unmet_j`: charge never goes below zero, and a brown-out is not forgotten.
 
 The store is ideal: no charging loss, no ageing, no temperature, no limit of current.
 """
@@ -36,11 +36,6 @@ class Battery:
             raise EnergyError(
                 f"a battery of {self.capacity_j} J cannot hold {self.charge_j} J; the capacity must be above 0 and the charge within it"
             )
-
-    @property
-    def browned_out(self) -> bool:
-        """Whether a load ever found the battery empty."""
-        return self.unmet_j > 0
 
     def draw(self, energy_j: float) -> "Battery":
         """After a load took `energy_j`, or what was left of it."""

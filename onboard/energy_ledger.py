@@ -1,16 +1,13 @@
-"""Where every joule went: spent by step, against a budget."""
+"""Where every joule went: spent by step."""
 
 from onboard.energy_prices import EnergyStep
 from onboard.errors import EnergyError
 
 
 class EnergyLedger:
-    """Joules spent by step. The budget is what the mission may spend; overspending is shown, not prevented."""
+    """Joules spent by step."""
 
-    def __init__(self, budget_j: float) -> None:
-        if not budget_j >= 0:
-            raise EnergyError(f"an energy budget of {budget_j} J is not possible; give 0 or more")
-        self.budget_j = budget_j
+    def __init__(self) -> None:
         self._by_step = dict.fromkeys(EnergyStep, 0.0)
 
     def charge(self, step: EnergyStep, energy_j: float) -> None:
@@ -28,8 +25,3 @@ class EnergyLedger:
     def spent_j(self) -> float:
         """All joules spent."""
         return sum(self._by_step.values())
-
-    @property
-    def left_j(self) -> float:
-        """Budget minus spent; negative after overspending."""
-        return self.budget_j - self.spent_j

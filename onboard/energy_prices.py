@@ -19,7 +19,7 @@ class EnergyStep(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnergyPrices:
-    """Price list: joules per million scene pixels (all bands together), and per million bytes on the link."""
+    """Price list: joules per million scene pixels, all bands together."""
 
     ingest_j_per_mpix: float
     """Reading and decoding."""
@@ -29,8 +29,6 @@ class EnergyPrices:
     """The detector; the halo's pixels are inside the price."""
     encode_j_per_mpix: float
     """Progressive image coding."""
-    transmit_j_per_mb: float
-    """The radio."""
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
@@ -49,10 +47,4 @@ class EnergyPrices:
             case EnergyStep.ENCODE:
                 return self.encode_j_per_mpix * megapixels
             case EnergyStep.TRANSMIT | EnergyStep.IDLE:
-                raise EnergyError(
-                    f"step {step.value!r} is not paid by the pixel; use transmit_j for bytes, watts times time for idle"
-                )
-
-    def transmit_j(self, size_bytes: int) -> float:
-        """Joules for so many bytes on the link."""
-        return self.transmit_j_per_mb * size_bytes / 1e6
+                raise EnergyError(f"step {step.value!r} is not paid by the pixel; it costs watts times time")

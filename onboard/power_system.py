@@ -48,7 +48,7 @@ class PowerSystem:
         """`contacts_ms` are (AOS, LOS) in order of time; `start_ms` is the time of `battery`."""
         self.battery = battery
         self.meter = meter
-        self.ledger = EnergyLedger(max(0.0, battery.charge_j - reserve_j))
+        self.ledger = EnergyLedger()
         self.now_ms = start_ms
         self._reserve_j = reserve_j
         self._loads = loads

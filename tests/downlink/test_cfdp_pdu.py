@@ -13,7 +13,7 @@ from spacepackets.cfdp.tlv import CfdpTlv, EntityIdTlv, TlvType
 from spacepackets.util import ByteFieldGenerator
 
 from downlink.cfdp_decoding import decode_pdu
-from downlink.cfdp_header import ConditionCode, Direction, FileStatus, PduHeader, TransactionStatus
+from downlink.cfdp_header import ConditionCode, FileStatus, PduHeader, TransactionStatus
 from downlink.cfdp_pdu import (
     Ack,
     DirectiveCode,
@@ -26,7 +26,6 @@ from downlink.cfdp_pdu import (
     Prompt,
     TypeLengthValue,
     max_segment_bytes,
-    peek_direction,
 )
 from downlink.errors import CfdpPduError
 
@@ -144,7 +143,6 @@ def test_golden_bytes():
 def test_every_pdu_round_trips(pdu):
     encoded = pdu.encode()
     assert decode_pdu(encoded) == pdu
-    assert peek_direction(encoded) is pdu.direction
 
 
 @given(headers(st.sampled_from([1, 2, 4, 8])).flatmap(pdus))
@@ -325,9 +323,3 @@ def test_segments_and_naks_fill_a_pdu_to_its_limit():
         assert 100 - 8 < len(Nak(header=header, scope_start=0, scope_end=9, requests=requests).encode()) <= 100
     with pytest.raises(CfdpPduError, match="allow at least 20"):
         max_segment_bytes(ODD_HEADER, 10)
-
-
-def test_direction_is_read_without_decoding():
-    assert peek_direction(KeepAlive(header=ODD_HEADER, progress=5).encode()) is Direction.TOWARDS_SENDER
-    assert peek_direction(b"") is None
-    assert peek_direction(b"\xe0") is None

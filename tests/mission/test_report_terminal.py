@@ -93,3 +93,17 @@ def test_sending_more_than_lossless_is_said_in_whole_words(make_report: MakeRepo
     sizes = make_report().bytes.model_copy(update={"lossless": 1000, "lossless_codec": "zstd"})
     report = make_report().model_copy(update={"bytes": sizes, "saved": SavedFigures.of(sizes)})
     assert "more than lossless (zstd)" in shown(report, 180)
+
+
+def test_a_note_is_told_once_with_the_number_of_its_scenes(make_report: MakeReport) -> None:
+    scene = make_report().scenes[0].model_copy(update={"notes": ("nothing is searched",)})
+    text = shown(make_report(scenes=(scene, scene)), 100)
+    assert text.count("nothing is searched") == 1 and "2 scenes" in text
+
+
+def test_an_empty_battery_is_told(make_report: MakeReport) -> None:
+    report = make_report()
+    assert "battery was empty" not in shown(report, 100)
+    short = report.energy_j.model_copy(update={"unmet": 20.0})
+    text = shown(make_report(energy_j=short), 100)
+    assert "20.0 J" in text and "the battery was empty" in text

@@ -70,19 +70,18 @@ def test_a_day_by_hand():
     assert dark.charge_j == pytest.approx(9.0)
     lit = dark.advance(9_000, 11_000, sunlight=LIT, panel_w=10.0, load_w=4.0)
     assert (lit.charge_j, lit.harvested_j, lit.clipped_j) == (20.0, 20.0, pytest.approx(1.0))
-    assert not lit.browned_out
+    assert lit.unmet_j == 0
 
 
 def test_an_empty_battery_browns_out_and_never_goes_negative():
     battery = Battery(capacity_j=50.0, charge_j=3.5).draw(5.0)
     assert (battery.charge_j, battery.drawn_j, battery.unmet_j) == (0.0, 3.5, 1.5)
-    assert battery.browned_out
-    assert battery.harvest(50.0).browned_out  # a brown-out is not forgotten
+    assert battery.harvest(50.0).unmet_j > 0  # a brown-out is not forgotten
 
 
 def test_panels_that_cover_the_load_keep_an_empty_battery_alive():
     battery = Battery(capacity_j=50.0, charge_j=0.0).advance(9_000, 19_000, sunlight=LIT, panel_w=5.0, load_w=5.0)
-    assert (battery.charge_j, battery.drawn_j, battery.browned_out) == (0.0, 50.0, False)
+    assert (battery.charge_j, battery.drawn_j, battery.unmet_j) == (0.0, 50.0, 0.0)
 
 
 @given(sunlights(), st.integers(0, 100_000), st.integers(0, 100_000))

@@ -15,9 +15,7 @@ from onboard.power_system import PowerSystem
 from onboard.sunlight import Sunlight
 
 START_MS = 1_750_000_000_000
-PRICES = EnergyPrices(
-    ingest_j_per_mpix=1.0, screen_j_per_mpix=2.0, detect_j_per_mpix=40.0, encode_j_per_mpix=10.0, transmit_j_per_mb=5.0
-)
+PRICES = EnergyPrices(ingest_j_per_mpix=1.0, screen_j_per_mpix=2.0, detect_j_per_mpix=40.0, encode_j_per_mpix=10.0)
 LOADS = Loads(panel_w=20.0, idle_w=6.0, radio_w=12.0)
 
 
