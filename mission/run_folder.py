@@ -19,6 +19,11 @@ def prepare_folder(out: Path, *, replace: bool) -> None:
     Raises RunError for a folder that holds an earlier run without `replace`, or in which something else bears one of
     the names that a run uses.
     """
+    strange = [
+        path.parent for path in (out / journal for journal in JOURNALS) if path.parent.exists() and not path.is_file()
+    ]
+    if strange:
+        raise RunError(f"{strange[0]} is not of a run, nothing is removed: choose another --out")
     earlier = [out / name for name in (REPORT_FILE, PAGE_FILE, *(path.parts[0] for path in JOURNALS))]
     earlier = [path for path in earlier if path.exists()]
     if earlier and not replace:
@@ -26,11 +31,6 @@ def prepare_folder(out: Path, *, replace: bool) -> None:
             f"{out} holds an earlier run ({', '.join(path.name for path in earlier)}): "
             "choose another --out, or give --replace"
         )
-    strange = [
-        path.parent for path in (out / journal for journal in JOURNALS) if path.parent.exists() and not path.is_file()
-    ]
-    if strange:
-        raise RunError(f"{strange[0]} is not of a run, nothing is removed: choose another --out")
     try:
         for path in earlier:
             if path.is_dir():
