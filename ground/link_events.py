@@ -1,54 +1,11 @@
-"""What the ground station and the world tell each other."""
+"""What the ground station and the world tell each other, beside the events of any end (`downlink.link_events`)."""
 
 from dataclasses import dataclass
 
-from downlink.contact import Contact
+from downlink.link_events import ContactEnded, ContactStarted, FrameHeard, TransmitFrame, TransmitterReady, WakeAt
 from downlink.products import LayerAddress
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContactStarted:
-    """Acquisition of signal."""
-
-    contact: Contact
-    """The pass that begins."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ContactEnded:
-    """Loss of signal."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransmitterReady:
-    """The uplink has room for one frame."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrameHeard:
-    """The receiver has heard a frame, damaged or not."""
-
-    frame: bytes
-    """As it arrived."""
-
-
 Event = ContactStarted | ContactEnded | TransmitterReady | FrameHeard
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TransmitFrame:
-    """Send this frame now."""
-
-    frame: bytes
-    """A whole transfer frame."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WakeAt:
-    """Nothing to send: offer the transmitter again at this time, or when a frame has been heard."""
-
-    at_ms: int | None
-    """None: only a heard frame can help."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,21 +17,12 @@ from downlink.cfdp_events import (
 from downlink.express import encode_receipts
 from downlink.frame_assembler import FrameAssembler
 from downlink.frame_reader import FrameReader, FrameVerdict
+from downlink.link_events import ContactEnded, ContactStarted, FrameHeard, TransmitFrame, TransmitterReady, WakeAt
 from downlink.link_profile import Apid, LinkProfile, VirtualChannel
 from downlink.packet_sender import PacketSender
 from downlink.products import LayerAddress
 from downlink.record import Record, scan_records
-from ground.link_events import (
-    Action,
-    ContactEnded,
-    ContactStarted,
-    Event,
-    FrameHeard,
-    LayersArrived,
-    TransmitFrame,
-    TransmitterReady,
-    WakeAt,
-)
+from ground.link_events import Action, Event, LayersArrived
 from ground.store import LayerStore
 
 

@@ -3,9 +3,9 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 
+from downlink import link_events
 from downlink.contact import Contact
 from downlink.transfer_frame import decode_transfer_frame, frame_is_intact
-from ground import link_events as ground_events
 from ground.station import GroundStation
 from ground.store import LayerStore
 from mission.channel import ChannelSettings
@@ -162,11 +162,9 @@ class SeededFlight:
         self.faults["strangers heard"] += 1
         before = self._state()
         if stranger.on_board:
-            answer: object = self.world.computer.handle(
-                onboard_events.FrameHeard(frame=stranger.frame), self.world.now_ms
-            )
+            answer: object = self.world.computer.handle(link_events.FrameHeard(frame=stranger.frame), self.world.now_ms)
         else:
-            answer = self.world.station.handle(ground_events.FrameHeard(frame=stranger.frame), self.world.now_ms)
+            answer = self.world.station.handle(link_events.FrameHeard(frame=stranger.frame), self.world.now_ms)
         if answer or self._state() != before:
             detail = (
                 f"{len(stranger.frame)} bytes {stranger.frame[:16].hex()}: {before} became {self._state()}, {answer}"

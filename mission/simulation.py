@@ -10,6 +10,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from downlink import link_events
 from downlink.contact import Contact
 from downlink.products import LayerAddress
 from ground import link_events as ground_events
@@ -109,9 +110,9 @@ class World:
         """Give the onboard computer an event and do what it answers."""
         for action in self.computer.handle(event, self.now_ms):
             match action:
-                case onboard_events.TransmitFrame():
+                case link_events.TransmitFrame():
                     self._transmit_down(action.frame)
-                case onboard_events.WakeAt():
+                case link_events.WakeAt():
                     self._wake("down", action.at_ms)
                 case onboard_events.LayersSent():
                     self._observe("sent", action.addresses)
@@ -119,20 +120,20 @@ class World:
                     self._observe("delivered", action.addresses)
                 case onboard_events.LayersEvicted():
                     self._observe("evicted", action.addresses)
-        if not isinstance(event, onboard_events.TransmitterReady | onboard_events.ContactEnded):
+        if not isinstance(event, link_events.TransmitterReady | link_events.ContactEnded):
             self._wake("down", self.now_ms)
 
     def tell_station(self, event: ground_events.Event) -> None:
         """Give the ground station an event and do what it answers."""
         for action in self.station.handle(event, self.now_ms):
             match action:
-                case ground_events.TransmitFrame():
+                case link_events.TransmitFrame():
                     self._transmit_up(action.frame)
-                case ground_events.WakeAt():
+                case link_events.WakeAt():
                     self._wake("up", action.at_ms)
                 case ground_events.LayersArrived():
                     self._observe("arrived", action.addresses)
-        if not isinstance(event, ground_events.TransmitterReady | ground_events.ContactEnded):
+        if not isinstance(event, link_events.TransmitterReady | link_events.ContactEnded):
             self._wake("up", self.now_ms)
 
     @property
@@ -159,14 +160,14 @@ class World:
         self.computer = computer
         self._note("onboard reboot", b"")
         contact = self.contact
-        self.tell_computer(onboard_events.ContactStarted(contact=contact) if contact else onboard_events.ContactEnded())
+        self.tell_computer(link_events.ContactStarted(contact=contact) if contact else link_events.ContactEnded())
 
     def replace_station(self, station: GroundStation) -> None:
         """The ground station has started again; frames on their way still arrive."""
         self.station = station
         self._note("ground reboot", b"")
         contact = self.contact
-        self.tell_station(ground_events.ContactStarted(contact=contact) if contact else ground_events.ContactEnded())
+        self.tell_station(link_events.ContactStarted(contact=contact) if contact else link_events.ContactEnded())
 
     # ---- contacts
 
@@ -180,15 +181,15 @@ class World:
             log.uplink = self._up.counts
         log.repeated_bytes = -self.computer.repeated_bytes
         self._los_ms = planned.contact.los_ms
-        self.tell_station(ground_events.ContactStarted(contact=planned.contact))
-        self.tell_computer(onboard_events.ContactStarted(contact=planned.contact))
+        self.tell_station(link_events.ContactStarted(contact=planned.contact))
+        self.tell_computer(link_events.ContactStarted(contact=planned.contact))
 
     def _end_contact(self) -> None:
         if self._log is not None:
             self._log.repeated_bytes += self.computer.repeated_bytes
         self._down = self._up = self._log = None
-        self.tell_computer(onboard_events.ContactEnded())
-        self.tell_station(ground_events.ContactEnded())
+        self.tell_computer(link_events.ContactEnded())
+        self.tell_station(link_events.ContactEnded())
 
     def cut_contact(self) -> None:
         """Loss of signal before its time: what is still on its way arrives, nothing more is sent or heard on board."""
@@ -222,12 +223,12 @@ class World:
     def _arrive_down(self, arrival: Arrival) -> None:
         frame = self.as_received(arrival.frame)
         self._note("heard", frame)
-        self.tell_station(ground_events.FrameHeard(frame=frame))
+        self.tell_station(link_events.FrameHeard(frame=frame))
 
     def _arrive_up(self, arrival: Arrival) -> None:
         if self._up is not None:
             self._note("heard on board", arrival.frame)
-            self.tell_computer(onboard_events.FrameHeard(frame=arrival.frame))
+            self.tell_computer(link_events.FrameHeard(frame=arrival.frame))
 
     def _wake(self, direction: str, at_ms: int | None) -> None:
         """Offer a transmitter at a time, in place of any offer made before; never before it is free, nor after the contact."""
@@ -248,9 +249,9 @@ class World:
         if channel.departure_ms(frame_bytes, self.now_ms) > self._los_ms:
             return
         if direction == "down":
-            self.tell_computer(onboard_events.TransmitterReady())
+            self.tell_computer(link_events.TransmitterReady())
         else:
-            self.tell_station(ground_events.TransmitterReady())
+            self.tell_station(link_events.TransmitterReady())
 
     # ---- the record
 

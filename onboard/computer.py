@@ -17,26 +17,14 @@ from downlink.errors import RecordError
 from downlink.express import decode_receipt
 from downlink.frame_assembler import FrameAssembler
 from downlink.frame_reader import FrameReader, FrameVerdict
+from downlink.link_events import ContactEnded, ContactStarted, FrameHeard, TransmitFrame, TransmitterReady, WakeAt
 from downlink.link_profile import Apid, LinkProfile, VirtualChannel
 from downlink.packet_sender import PacketSender
 from downlink.products import Layer, LayerAddress
 from downlink.record import Record, RecordKind, encode_record
 from downlink.scheduler import rank, rank_groups, worst_first
 from downlink.space_packet import PRIMARY_HEADER_BYTES
-from onboard.link_events import (
-    Action,
-    ContactEnded,
-    ContactStarted,
-    Event,
-    FrameHeard,
-    LayersCaptured,
-    LayersDelivered,
-    LayersEvicted,
-    LayersSent,
-    TransmitFrame,
-    TransmitterReady,
-    WakeAt,
-)
+from onboard.link_events import Action, Event, LayersCaptured, LayersDelivered, LayersEvicted, LayersSent
 from onboard.store import ProductStore
 
 PRIORITY_PER_VALUE_PER_BYTE = 1e12
@@ -158,7 +146,7 @@ class OnboardComputer:
         self._push_express(now_ms, actions)
         frame = self._express.next_frame(flush=True)
         if frame is not None:
-            return [*actions, TransmitFrame(frame=frame, express=True)]
+            return [*actions, TransmitFrame(frame=frame)]
         while not self._files.full_frame_ready:
             self._start_bundle(now_ms, actions)
             pdu = self._source.next_pdu(now_ms, self._files.room_bytes - PRIMARY_HEADER_BYTES)
@@ -168,7 +156,7 @@ class OnboardComputer:
             self._files.push(self._packets.packet(Apid.FILES_DOWN, pdu))
         frame = self._files.next_frame(flush=True)
         if frame is not None:
-            return [*actions, TransmitFrame(frame=frame, express=False)]
+            return [*actions, TransmitFrame(frame=frame)]
         return [*actions, WakeAt(at_ms=self._next_wakeup_ms(now_ms))]
 
     def _push_express(self, now_ms: int, actions: list[Action]) -> None:

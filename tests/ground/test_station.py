@@ -13,19 +13,12 @@ from downlink.express import decode_receipt
 from downlink.frame_assembler import FrameAssembler
 from downlink.frame_reader import FrameReader, FrameVerdict
 from downlink.journal import MemoryJournal
+from downlink.link_events import ContactEnded, ContactStarted, FrameHeard, TransmitFrame, TransmitterReady, WakeAt
 from downlink.link_profile import Apid, LinkProfile, VirtualChannel
 from downlink.packet_sender import PacketSender
 from downlink.products import ALERTS_PRODUCT, FIRST_BLOCK, SUMMARY_PRODUCT, LayerAddress
 from downlink.record import Record, RecordKind, encode_record
-from ground.link_events import (
-    ContactEnded,
-    ContactStarted,
-    FrameHeard,
-    LayersArrived,
-    TransmitFrame,
-    TransmitterReady,
-    WakeAt,
-)
+from ground.link_events import LayersArrived
 from ground.station import GroundStation
 from ground.store import LayerStore
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from downlink import link_events
 from downlink.frame_reader import FrameReader
 from downlink.record import RecordKind, encode_record
 from downlink.transfer_frame import decode_transfer_frame, frame_is_intact
@@ -16,7 +17,6 @@ from mission.errors import InvariantError, RunError
 from mission.progress import ProgressBars
 from mission.seeded_flight import FAULTS, SeededFlight
 from mission.seeded_mission import seeded_mission
-from onboard import link_events as onboard_events
 from onboard.computer import OnboardComputer
 
 SEEDS = 200
@@ -157,7 +157,7 @@ def test_finds_a_core_that_raises(monkeypatch):
     handle = OnboardComputer.handle
 
     def brittle(self, event, now_ms):
-        if isinstance(event, onboard_events.FrameHeard) and len(event.frame) != self.profile.uplink_frame_bytes:
+        if isinstance(event, link_events.FrameHeard) and len(event.frame) != self.profile.uplink_frame_bytes:
             raise IndexError("frame too short")
         return handle(self, event, now_ms)
 

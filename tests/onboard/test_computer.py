@@ -8,6 +8,7 @@ from downlink.express import encode_receipts
 from downlink.frame_assembler import FrameAssembler
 from downlink.frame_reader import FrameReader, FrameVerdict
 from downlink.journal import MemoryJournal
+from downlink.link_events import ContactEnded, ContactStarted, FrameHeard, TransmitFrame, TransmitterReady, WakeAt
 from downlink.link_profile import Apid, LinkProfile, VirtualChannel
 from downlink.packet_sender import PacketSender
 from downlink.products import ALERTS_PRODUCT, FIRST_BLOCK, FIRST_CHIP, SUMMARY_PRODUCT, Layer, LayerAddress, Rung
@@ -15,18 +16,7 @@ from downlink.record import OVERHEAD_BYTES, scan_records
 from downlink.space_packet import SpacePacket
 from downlink.transfer_frame import NO_PACKET_STARTS, decode_transfer_frame
 from onboard.computer import OnboardComputer
-from onboard.link_events import (
-    ContactEnded,
-    ContactStarted,
-    FrameHeard,
-    LayersCaptured,
-    LayersDelivered,
-    LayersEvicted,
-    LayersSent,
-    TransmitFrame,
-    TransmitterReady,
-    WakeAt,
-)
+from onboard.link_events import LayersCaptured, LayersDelivered, LayersEvicted, LayersSent
 from onboard.store import ProductStore
 from onboard.valuation import ValuedLayer
 
