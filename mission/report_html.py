@@ -139,6 +139,9 @@ def _link_section(run: RunReport) -> Markup | None:
         sent_table(run),
         element("h3", "Contacts") if run.report.contacts else None,
         contact_table(run.report) if run.report.contacts else None,
+        element("p", "A layer counts in the contact in which it became whole.", class_="note")
+        if run.report.contacts
+        else None,
         lead=lead,
     )
 
