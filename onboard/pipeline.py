@@ -132,6 +132,8 @@ class ScenePipeline:
             found.extend(seen)
             reports.append(report)
             self.on_tile(report)
+        if unreadable := sum(report.outcome is TileOutcome.UNREADABLE for report in reports):
+            notes.append(f"the file is damaged: {unreadable} of {len(reports)} tiles cannot be read and were not sent")
         detections = within_scene(merge_seams(found), frame)
         if len(detections) > DETECTIONS_LIMIT:
             notes.append(f"{len(detections)} detections: only the {DETECTIONS_LIMIT} most certain are kept")

@@ -214,6 +214,7 @@ def test_an_unreadable_tile_costs_itself_alone():
     flown = Flown(frame_of(pixels, damaged=Window(row=40, col=150, height=9, width=9)))
     assert flown.outcomes() == [TileOutcome.KEPT, TileOutcome.UNREADABLE, TileOutcome.KEPT]
     assert "cannot read" in flown.scene.tiles[1].reason
+    assert any("1 of 3 tiles" in note for note in flown.scene.notes)
     assert np.array_equal(flown.image(FIRST_BLOCK + 2).pixels, pixels[:, :, 256:])
 
 
