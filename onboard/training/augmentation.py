@@ -20,9 +20,6 @@ def vary_radiometry(chip: np.ndarray, bands: tuple[str, ...], rng: np.random.Gen
         haze = rng.uniform(0.0, 900.0) * np.array([_HAZE_BY_BAND.get(band, 0.7) for band in bands], np.float32)
         chip = chip * (1.0 - haze / 10_000.0) + haze
     if rng.random() < 0.25:
-        # Grey veils: thin cloud, glint, and the offset of 1000 that products since baseline 04.00 may still carry.
-        chip = chip + np.float32(rng.uniform(0.0, 1100.0))
-    if rng.random() < 0.25:
         chip = cv2.GaussianBlur(chip, (0, 0), rng.uniform(0.4, 0.9))
     elif rng.random() < 0.3:
         chip = chip + rng.uniform(0.2, 0.7) * (chip - cv2.GaussianBlur(chip, (0, 0), 1.0))

@@ -203,3 +203,15 @@ def test_score_of_inverts_confidence_of():
     calibration = PlattCalibration(slope=1.7, intercept=0.4)
     for score in (0.01, 0.3, 0.77, 0.99):
         assert calibration.score_of(float(calibration.confidence_of(np.array([score]))[0])) == pytest.approx(score)
+
+
+def test_confidence_and_threshold_are_those_of_the_committed_verdicts():
+    from onboard.training.calibrate import operating_point
+    from onboard.training.crossval import FOLDS, read_held_out
+
+    held_out = read_held_out(MODEL_DIR)
+    assert {(port.port, port.fold) for port in held_out} == {(port, i) for i, fold in enumerate(FOLDS) for port in fold}
+    point, model = operating_point(held_out), read_model(MODEL_DIR)
+    assert point.threshold == pytest.approx(model.threshold, abs=1e-4)
+    assert point.calibration.slope == pytest.approx(model.calibration.slope)
+    assert point.calibration.intercept == pytest.approx(model.calibration.intercept)
