@@ -9,7 +9,7 @@ import tomllib
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -125,7 +125,8 @@ class Scenario(Section):
 def load_scenario(path: Path | str | None = None) -> Scenario:
     """Reads a scenario file, or a shipped scenario by its name, or `default` where `path` is None.
 
-    A relative `policy.file` comes back counted from the scenario's folder. Raises ScenarioError: the file is absent, not
+    A file that says nothing of orbit and contacts gets the default scenario's stations under a Sentinel-2 orbit. A relative
+    `policy.file` comes back counted from the scenario's folder. Raises ScenarioError: the file is absent, not
     TOML, or says something unknown or impossible.
     """
     file = scenario_file(path)
@@ -141,13 +142,23 @@ def load_scenario(path: Path | str | None = None) -> Scenario:
         problem = ScenarioProblem(key="", value=None, remedy=f"this is not valid TOML: {error}")
         raise ScenarioError(str(file), [problem]) from error
     try:
-        scenario = Scenario.model_validate(data)
+        scenario = Scenario.model_validate(_with_stations(data))
     except ValidationError as error:
         raise ScenarioError(str(file), problems_of(error, Scenario)) from error
     if scenario.policy.file is None:
         return scenario
     policy = scenario.policy.model_copy(update={"file": file.resolve().parent / scenario.policy.file})
     return scenario.model_copy(update={"policy": policy})
+
+
+def _with_stations(data: dict[str, Any]) -> dict[str, Any]:
+    """The scenario's data, with an orbit that is heard where it lists no contacts and says nothing of an orbit."""
+    contacts = data.get("contacts")
+    listed = "contact" in data or (isinstance(contacts, dict) and contacts.get("source") == "list")
+    if listed or "orbit" in data:
+        return data
+    default = tomllib.loads((SCENARIOS_FOLDER / "default.toml").read_text(encoding="utf-8"))
+    return data | {"orbit": {"altitude_km": SENTINEL_2_ALTITUDE_KM, "stations": default["orbit"]["stations"]}}
 
 
 def shipped_scenarios() -> tuple[str, ...]:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mission.contacts import plan_contacts
 from mission.errors import ScenarioError
 from mission.scenario import SCENARIOS_FOLDER, Scenario, load_scenario, scenario_file, shipped_scenarios
 from mission.scenario_problems import dotted, keys_at
@@ -124,7 +125,7 @@ def test_unknown_keys_at_every_depth(tmp_path, text, key, suggestion):
         ("[orbit]\ntle = ['a', 'b']\n" + LISTED, "TLE line 1 must have 69 characters"),
         (LISTED + "[[contact]]\naos_s = 62\nduration_s = 1\ndownlink_bps = 9\n", "begins before the one at 60"),
         ("[contacts]\nsource = 'list'\n", "needs at least one"),
-        ("[contacts]\nsource = 'orbit'\n", "add [[orbit.stations]]"),
+        ("[orbit]\naltitude_km = 500.0\n", "add [[orbit.stations]]"),
         ("[[contact]]\naos_s = 1\nduration_s = 1\ndownlink_bps = 9\n", "set contacts.source"),
         ("[[contact]]\naos_s = 1\n[contacts]\nsource = 'list'\n", "contact[0].downlink_bps"),
         ("[contacts\n", "not valid TOML"),
@@ -207,3 +208,14 @@ def test_dotted_paths_keep_every_step(path):
         int(step) if step.isdigit() else step for step in text.replace("[", ".").replace("]", "").split(".") if step
     ]
     assert steps == path
+
+
+def test_a_file_that_only_sets_power_is_heard_by_the_default_stations(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text("[power]\nbattery_capacity_wh = 5.0\n")
+    scenario = load_scenario(file)
+    assert scenario.power.battery_capacity_wh == 5.0
+    assert [station.name for station in scenario.orbit.stations] == [
+        station.name for station in load_scenario().orbit.stations
+    ]
+    assert plan_contacts(scenario, raw_bytes=1_000_000)
