@@ -129,7 +129,9 @@ class SceneSummary(BaseModel):
     name: str = Field(min_length=1, max_length=255)
     """Name for people and for file names on the ground."""
     captured_ms: int = Field(ge=0)
-    """Time of capture, Unix time UTC in milliseconds."""
+    """Time of capture in the mission, Unix time UTC in milliseconds; latencies count from here."""
+    acquired_ms: int | None = Field(default=None, ge=0)
+    """Time of acquisition as the scene file states it, Unix time UTC in milliseconds; None where it states none."""
     height: int = Field(ge=1, le=0x7FFF_FFFF)
     """Rows."""
     width: int = Field(ge=1, le=0x7FFF_FFFF)

@@ -79,7 +79,8 @@ def scene_item(
         "id": item_id,
         "geometry": None if corners is None else polygon_geometry(corners),
         "properties": {
-            "datetime": utc_text(summary.captured_ms),
+            "datetime": utc_text(summary.captured_ms if summary.acquired_ms is None else summary.acquired_ms),
+            "tianshu:captured": utc_text(summary.captured_ms),
             "updated": utc_text(published_ms),
             **({} if summary.gsd_m is None else {"gsd": summary.gsd_m}),
             **_projection_properties(summary, projection),

@@ -265,6 +265,7 @@ class ScenePipeline:
             scene=work.number,
             name=frame.name,
             captured_ms=work.captured_ms,
+            acquired_ms=None if frame.captured_ms is None else max(0, frame.captured_ms),
             height=frame.height,
             width=frame.width,
             dtype=frame.dtype,

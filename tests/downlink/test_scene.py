@@ -22,7 +22,7 @@ from downlink.scene import (
 )
 
 GOLDEN_JSON = (
-    '{"scene":305419896,"name":"harbour","captured_ms":1692230400123,"height":1126,"width":1351,"dtype":"uint16",'
+    '{"scene":305419896,"name":"harbour","captured_ms":1692230400123,"acquired_ms":null,"height":1126,"width":1351,"dtype":"uint16",'
     '"band_names":["B02","B08"],"nodata":7.0,"georeference":{"crs_wkt":"LOCAL_CS[\\"x\\"]",'
     '"transform":[10.0,0.5,300000.0,-0.25,-10.0,4000000.0]},"peak_dn":10000,"tile_px":1024,'
     '"tile_outcomes":["kept","cloud","unreadable","power"],"gsd_m":9.5,'

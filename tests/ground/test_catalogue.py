@@ -122,7 +122,14 @@ def test_the_item_and_the_catalog_are_valid_stac(
     tmp_path: Path, make_summary: MakeSummary, make_image: MakeImage
 ) -> None:
     published = publish_blocks(tmp_path, make_summary(), make_image, 4, mse=16.0, off_by=4)
-    later = make_summary(scene=2, name="second", captured_ms=1_800_000_000_000, footprint_lonlat=None, gsd_m=None)
+    later = make_summary(
+        scene=2,
+        name="second",
+        captured_ms=1_800_000_000_000,
+        acquired_ms=1_692_230_400_000,
+        footprint_lonlat=None,
+        gsd_m=None,
+    )
     publish_blocks(tmp_path, later, make_image, 0)
     found = json.loads(published.item.read_bytes())
     assert core_schema_errors("item", found) == []
@@ -136,6 +143,8 @@ def test_the_item_and_the_catalog_are_valid_stac(
     assert second.geometry is None and second.bbox is None
     assert first.bbox == [-81.0, 36.1, -80.9, 36.15]
     assert first.datetime is not None and first.datetime.isoformat() == "2023-11-14T22:13:20.123000+00:00"
+    assert second.datetime is not None and second.datetime.isoformat() == "2023-08-17T00:00:00+00:00"
+    assert second.properties["tianshu:captured"] == "2027-01-15T08:00:00.000Z"
     projection = ProjectionExtension.ext(first)
     assert (projection.code, projection.shape) == ("EPSG:32617", [40, 56])
     assert projection.transform == [10, 0, 500_000, 0, -10, 4_000_000]
