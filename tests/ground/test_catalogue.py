@@ -126,7 +126,7 @@ def test_the_item_and_the_catalog_are_valid_stac(
         scene=2,
         name="second",
         captured_ms=1_800_000_000_000,
-        acquired_ms=1_692_230_400_000,
+        acquired_ms=1_790_000_000_000,
         footprint_lonlat=None,
         gsd_m=None,
     )
@@ -143,7 +143,7 @@ def test_the_item_and_the_catalog_are_valid_stac(
     assert second.geometry is None and second.bbox is None
     assert first.bbox == [-81.0, 36.1, -80.9, 36.15]
     assert first.datetime is not None and first.datetime.isoformat() == "2023-11-14T22:13:20.123000+00:00"
-    assert second.datetime is not None and second.datetime.isoformat() == "2023-08-17T00:00:00+00:00"
+    assert second.datetime is not None and second.datetime.isoformat() == "2026-09-21T14:13:20+00:00"
     assert second.properties["tianshu:captured"] == "2027-01-15T08:00:00.000Z"
     projection = ProjectionExtension.ext(first)
     assert (projection.code, projection.shape) == ("EPSG:32617", [40, 56])
