@@ -71,7 +71,7 @@ def value_figure(run: RunReport, width_px: int) -> Markup:
             y_ticks=nice_ticks(0, most_value * 1.05, 5),
             x_text=lambda tick: size(round(tick)),
             y_text=significant,
-            x_label="layers on the link, retransmissions included",
+            x_label="bytes of layers, in the order of sending, repeats not counted",
             y_label="value on the ground",
         )
     ]
@@ -113,7 +113,7 @@ def _value_curve(sent: Iterable[SentLayer]) -> list[_CurveStep]:
     link_bytes, value, steps = 0, 0.0, []
     for layer in sent:
         gained = layer.value if layer.arrived_ms is not None else 0.0
-        link_bytes += layer.size_bytes + layer.retransmitted_bytes
+        link_bytes += layer.size_bytes
         value += gained
         steps.append(
             _CurveStep(link_bytes=link_bytes, value=value, gained=gained, rung=layer.rung, contact=layer.contact)
@@ -128,7 +128,7 @@ def _contact_starts(sent: Iterable[SentLayer]) -> list[tuple[int, int]]:
     for layer in sent:
         if not starts or starts[-1][0] != layer.contact:
             starts.append((layer.contact, link_bytes))
-        link_bytes += layer.size_bytes + layer.retransmitted_bytes
+        link_bytes += layer.size_bytes
     return starts
 
 

@@ -69,8 +69,6 @@ class SentLayer:
     """First byte on the link."""
     arrived_ms: int | None
     """Whole and verified on the ground; None: it never was."""
-    retransmitted_bytes: int = 0
-    """Bytes of this layer sent again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,7 +95,7 @@ def _filled(contact: ContactFigures, layers: Sequence[SentLayer], start_ms: int)
     cursor = 0.0
     for layer in sorted(layers, key=lambda one: (one.sent_ms, one.order)):
         cursor = max(cursor, (layer.sent_ms - aos_ms) / duration_ms)
-        left = (layer.size_bytes + layer.retransmitted_bytes) / contact.capacity_bytes
+        left = layer.size_bytes / contact.capacity_bytes
         while left > 0 and cursor < 1 - 1e-9:
             column = min(int(cursor * _COLUMNS + 1e-9), _COLUMNS - 1)
             piece = min(left, max((column + 1) / _COLUMNS - cursor, 1e-9))

@@ -95,10 +95,9 @@ def sent_table(run: RunReport) -> Markup:
                 figure(significant(layer.value)),
                 figure(f"T+{duration((layer.sent_ms - run.start_ms) / 1000)}"),
                 figure("never" if arrived is None else f"T+{duration(arrived)}"),
-                figure(size(layer.retransmitted_bytes) if layer.retransmitted_bytes else ABSENT),
             ]
         )
-    heads = ("#", "Contact", "Rung", "Layer", "Bytes", "Value", "Sent", "Arrived", "Sent again")
+    heads = ("#", "Contact", "Rung", "Layer", "Bytes", "Value", "Sent", "Arrived")
     return element("div", table(heads, rows, numbers_from=4), class_="scroll tall", tabindex=0)
 
 

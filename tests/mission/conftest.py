@@ -145,7 +145,6 @@ def _sent_layers() -> tuple[SentLayer, ...]:
             order=index, contact=index // 2, scene=1, rung=rung, product=products[index], step=max(0, index - 3),
             size_bytes=101 + 127 * index, value=60.0 / (index + 1), sent_ms=START_MS + 600_000 + 2_700_000 * index,
             arrived_ms=None if rung is Rung.REFINEMENT else START_MS + 601_000 + 2_700_000 * index,
-            retransmitted_bytes=31 if rung is Rung.CHIP else 0,
         )
         for index, rung in enumerate(rungs)
     )  # fmt: skip
