@@ -124,7 +124,10 @@ def _link_section(run: RunReport) -> Markup | None:
         return _section("What was sent, in which order", lead="Nothing was sent.")
     lead = "Every layer competes on value per byte; a contact that ends early has already carried what is worth most."
     hidden = len(run.report.contacts) - MOST_CONTACTS
-    caption = "The height of a strip is the capacity of the link; what stays empty was headers, repeats or idle."
+    caption = (
+        "The height of a strip is the capacity of the link; what stays empty was headers, repeats, idle time, "
+        "or the rest of a layer begun in the contact before."
+    )
     if hidden > 0:
         caption += f" {plural(hidden, 'contact')} that carried less not drawn."
     strips = _figure(both_widths(lambda width: strip_figure(run, width)), caption=caption, legend=_rung_legend(run))
