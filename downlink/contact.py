@@ -57,3 +57,8 @@ class Contact:
     def capacity_bytes(self) -> int:
         """Bytes that the downlink can carry from AOS to LOS, lost ones included, rounded down."""
         return self.downlink_bps * self.duration_ms // 8000
+
+    @property
+    def expected_bytes(self) -> int:
+        """Bytes of transfer frames that are expected to arrive."""
+        return int(self.capacity_bytes * (1 - self.frame_loss))

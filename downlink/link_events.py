@@ -37,6 +37,8 @@ class TransmitFrame:
 
     frame: bytes
     """A whole transfer frame."""
+    robust: bool = False
+    """Whether the radio should code it more strongly than the contact's rate profile says: alerts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,10 +14,16 @@ class Apid(IntEnum):
     """Down: one record, a summary or an alert batch."""
     FILES_DOWN = 0x102
     """Down: one CFDP PDU."""
+    ERASURE_DOWN = 0x103
+    """Down: one symbol of an erasure-coded layer."""
     EXPRESS_RECEIPT = 0x111
     """Up: addresses of express records that the ground holds."""
     FILES_UP = 0x112
     """Up: one CFDP PDU."""
+    COMMAND = 0x113
+    """Up: one command."""
+    COMMAND_REPORT = 0x104
+    """Down: what became of commands, and what was refused."""
 
 
 class VirtualChannel(IntEnum):
@@ -27,6 +33,8 @@ class VirtualChannel(IntEnum):
     FILES = 1
     COMMANDS = 2
     """Up: receipts and PDUs."""
+    ERASURE = 3
+    """Down: symbols of erasure-coded layers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

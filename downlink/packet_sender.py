@@ -3,7 +3,7 @@
 from downlink.link_profile import Apid
 from downlink.space_packet import PacketType, SpacePacket, next_sequence_count
 
-UPLINK: frozenset[Apid] = frozenset((Apid.EXPRESS_RECEIPT, Apid.FILES_UP))
+UPLINK: frozenset[Apid] = frozenset((Apid.EXPRESS_RECEIPT, Apid.FILES_UP, Apid.COMMAND))
 
 
 class PacketSender:

@@ -106,6 +106,8 @@ class Layer:
     """Seconds in which its value halves; above 0."""
     captured_ms: int
     """When its value began to fall, Unix milliseconds."""
+    deadline_ms: int | None = None
+    """Worth nothing from then on, Unix milliseconds; None: never."""
 
     def __post_init__(self) -> None:
         if self.size_bytes < 1 or not 0 <= self.value < math.inf or not self.half_life_s > 0:
@@ -115,6 +117,8 @@ class Layer:
             )
 
     def value_at(self, now_ms: int) -> float:
-        """Value after decay: halved every `half_life_s` since capture; never more than at capture."""
+        """Value after decay: halved every `half_life_s` since capture; never more than at capture; 0 from its deadline on."""
+        if self.deadline_ms is not None and now_ms >= self.deadline_ms:
+            return 0.0
         age_s = max(0, now_ms - self.captured_ms) / 1000
         return self.value * math.pow(2, -age_s / self.half_life_s)
