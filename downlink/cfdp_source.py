@@ -65,9 +65,12 @@ class CfdpSource:
         file_bytes: bytes,
         priority: int = 0,
         acknowledged: bool = True,
+        sent_before: bool = False,
     ) -> TransactionId:
         """Queues a file. `transaction_seq` must be new; a higher `priority` is served first.
 
+        `sent_before` takes a class 2 file up again after a reboot without a snapshot, however much of it had left: it begins
+        with its EndOfFile, and the destination asks for what it lacks, the Metadata PDU and every byte if need be.
         Raises CfdpTransactionError when the number is in use, CfdpPduError when a field does not fit its PDU.
         """
         if transaction_seq in self._transactions:
@@ -98,7 +101,11 @@ class CfdpSource:
         transaction.metadata().encode()
         self._puts += 1
         self._transactions[transaction_seq] = transaction
-        heapq.heappush(self._unsent, _turn(transaction))
+        if sent_before:
+            transaction.metadata_sent, transaction.next_offset = True, len(file_bytes)
+            self._eofs_due.append(transaction_seq)
+        else:
+            heapq.heappush(self._unsent, _turn(transaction))
         return transaction.transaction
 
     def cancel(self, transaction_seq: int) -> None:

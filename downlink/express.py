@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from downlink.errors import RecordError
-from downlink.products import ADDRESS, LayerAddress
+from downlink.products import ADDRESS, LayerAddress, unpack_addresses
 
 VERSION: Final = 1
 ADDRESSES_PER_RECEIPT: Final = 30
@@ -30,4 +30,4 @@ def decode_receipt(payload: bytes) -> tuple[LayerAddress, ...]:
         raise RecordError(
             f"express receipt of {len(payload)} bytes starting {payload[:1].hex()} is not version {VERSION}"
         )
-    return tuple(LayerAddress.unpack(body[start : start + ADDRESS.size]) for start in range(0, len(body), ADDRESS.size))
+    return unpack_addresses(body)

@@ -51,7 +51,7 @@ class LinkProfile:
     """CFDP entity of the satellite."""
     ground_entity: int = 2
     """CFDP entity of the ground."""
-    bundle_bytes: int = 16_384
+    bundle_bytes: int = 65_536
     """Layers are sent in files of about this size; a larger layer is a file of its own."""
     express_repeat_ms: int = 1000
     """Wait for a receipt before an express record is sent again; doubled each time within a contact."""
@@ -72,6 +72,8 @@ class LinkProfile:
     def source_settings(self) -> SourceSettings:
         return SourceSettings(
             max_pdu_bytes=self.pdu_bytes,
+            entity_id_bytes=1,
+            transaction_seq_bytes=3,
             ack_timeout_ms=self.ack_timeout_ms,
             max_ack_timeout_ms=8 * self.ack_timeout_ms,
         )

@@ -90,6 +90,11 @@ class LayerAddress:
         return self.product in (SUMMARY_PRODUCT, ALERTS_PRODUCT)
 
 
+def unpack_addresses(data: bytes) -> tuple[LayerAddress, ...]:
+    """Addresses packed one after the other. Raises LayerError where the last one is cut."""
+    return tuple(LayerAddress.unpack(data[start : start + ADDRESS.size]) for start in range(0, len(data), ADDRESS.size))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
     """One layer as the scheduler sees it."""

@@ -40,6 +40,9 @@ class RecordKind(IntEnum):
     """A mark without payload: this layer was given up to make room."""
     NOTE = 4
     """A store's own note as JSON; never travels."""
+    FILE = 5
+    """A store's own note on the file delivery transaction whose number stands in the scene field; never travels. On board:
+    the addresses of the layers in an open file, nothing once it is over. On the ground: an empty payload, once it is complete."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,16 +29,26 @@ from ground.store import LayerStore
 class GroundStation:
     """The ground's end of the link to one satellite."""
 
-    def __init__(self, store: LayerStore, profile: LinkProfile) -> None:
+    def __init__(
+        self, store: LayerStore, profile: LinkProfile, *, snapshot: bytes | None = None, now_ms: int = 0
+    ) -> None:
+        """`snapshot` is one that a station of the same store took before it ended, however old: files go on where they were.
+
+        Raises CfdpSnapshotError on a damaged snapshot: start without it, and open files begin again.
+        """
         self.store = store
         self.profile = profile
         self.verdicts: dict[FrameVerdict, int] = dict.fromkeys(FrameVerdict, 0)
         """Frames heard, by what became of them."""
         self.refused_packets = 0
         """Packets of strangers, and packets that say nothing this station knows."""
-        self._destination = CfdpDestination(
-            profile.ground_entity, (profile.onboard_entity,), profile.destination_settings
+        self._destination = (
+            CfdpDestination(profile.ground_entity, (profile.onboard_entity,), profile.destination_settings)
+            if snapshot is None
+            else CfdpDestination.restore(snapshot, now_ms=now_ms, settings=profile.destination_settings)
         )
+        for number in store.completed_files:
+            self._destination.remember_completed(TransactionId(profile.onboard_entity, number))
         self._reader = FrameReader(profile.spacecraft_id, frame_bytes=profile.frame_bytes)
         self._packets = PacketSender()
         self._uplink = FrameAssembler(
@@ -63,6 +73,10 @@ class GroundStation:
                 return self._hear(event.frame, now_ms)
             case TransmitterReady():
                 return self._next_frame(now_ms) if self._in_contact else [WakeAt(at_ms=None)]
+
+    def snapshot(self, now_ms: int) -> bytes:
+        """The files under way, for a station that starts again."""
+        return self._destination.snapshot(now_ms)
 
     @property
     def open_files(self) -> int:
@@ -101,7 +115,7 @@ class GroundStation:
         match event:
             case FileCompleted():
                 self._taken_bytes.pop(event.transaction, None)
-                return self.store.add(_layers(event.data))
+                return self.store.complete_file(event.transaction.transaction_seq, _layers(event.data))
             case TransactionFailed():
                 self._taken_bytes.pop(event.transaction, None)
                 return self.store.add(record for _, data in event.segments for record in _layers(data))

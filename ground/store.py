@@ -1,6 +1,8 @@
 """What the ground holds: every layer that arrived, once, durably, and what can be made of it."""
 
+from collections import deque
 from collections.abc import Iterable
+from typing import Final
 
 from downlink.alerts import AlertDetection, decode_alerts
 from downlink.image_header import unpack_header
@@ -11,6 +13,9 @@ from downlink.record import Record, RecordKind
 from downlink.scene import SceneSummary, decode_summary
 from ground.reconstruction import UndecodedImage
 
+FILES_REMEMBERED: Final = 4096
+"""Completed files that are still known after a restart, so that their late PDUs are answered."""
+
 
 class LayerStore:
     """Layers by address over a journal. Adding one twice changes nothing."""
@@ -19,18 +24,36 @@ class LayerStore:
         """Take up what the journal holds."""
         self._journal = journal
         self._payloads: dict[LayerAddress, bytes] = {}
+        self._completed_files: deque[int] = deque(maxlen=FILES_REMEMBERED)
         for record in journal.records():
             if record.kind is RecordKind.LAYER:
                 self._payloads.setdefault(record.address, record.payload)
+            elif record.kind is RecordKind.FILE:
+                self._completed_files.append(record.address.scene)
+
+    @property
+    def completed_files(self) -> tuple[int, ...]:
+        """Transaction numbers of the files completed last, oldest first."""
+        return tuple(self._completed_files)
+
+    def complete_file(self, number: int, records: Iterable[Record]) -> tuple[LayerAddress, ...]:
+        """Keep the layers of a whole file and note that it is complete, durably and at once; returns the layers that are new."""
+        mark = Record(kind=RecordKind.FILE, address=LayerAddress(scene=number, product=0, step=0))
+        fresh = self._keep(records, mark)
+        self._completed_files.append(number)
+        return fresh
 
     def add(self, records: Iterable[Record]) -> tuple[LayerAddress, ...]:
         """Keep layers, durably; returns those that are new. Marks and notes have no business on the link: left out."""
+        return self._keep(records)
+
+    def _keep(self, records: Iterable[Record], *marks: Record) -> tuple[LayerAddress, ...]:
         fresh: dict[LayerAddress, Record] = {}
         for record in records:
             if record.kind is RecordKind.LAYER and record.address not in self._payloads:
                 fresh.setdefault(record.address, record)
-        if fresh:
-            self._journal.append(fresh.values())
+        if fresh or marks:
+            self._journal.append([*fresh.values(), *marks])
             self._payloads.update((address, record.payload) for address, record in fresh.items())
         return tuple(fresh)
 

@@ -40,8 +40,6 @@ FAULTS = (
     "layers evicted",
 )
 """Everything that a seeded mission may suffer."""
-TRANSACTIONS_PER_BOOT = 1 << 20
-"""File numbers begin at the number of boots times this, so that none is used twice."""
 CLEAN_DOWNLINK_BPS = 512_000
 CLEAN_UPLINK_BPS = 64_000
 CLEAN_DELAY_MS = 20
@@ -75,7 +73,6 @@ class SeededFlight:
         self.mission = mission
         self.faults: Counter[str] = Counter()
         """How often each of FAULTS has happened."""
-        self._boots = 0
         self._onboard_disk, self._ground_disk = SimulatedDisk(), SimulatedDisk()
         self._onboard_power = list(mission.onboard_power_bytes)
         self._ground_power = list(mission.ground_power_bytes)
@@ -181,12 +178,10 @@ class SeededFlight:
     # ---- starting again
 
     def _computer(self) -> OnboardComputer:
-        self._boots += 1
         return OnboardComputer(
             ProductStore(self._onboard_disk),
             self.mission.profile,
             capacity_bytes=self.mission.capacity_bytes,
-            first_transaction=self._boots * TRANSACTIONS_PER_BOOT,
         )
 
     def _station(self) -> GroundStation:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from downlink.journal import Journal
-from downlink.products import Layer, LayerAddress, Rung
-from downlink.record import Record, RecordKind
+from downlink.products import Layer, LayerAddress, Rung, unpack_addresses
+from downlink.record import Record, RecordKind, encode_record
 from onboard.errors import StoreError
 from onboard.valuation import ValuedLayer
 
@@ -57,6 +57,8 @@ class ProductStore:
         self._evicted: dict[LayerAddress, int] = {}
         self._captured_bytes = 0
         self._queued_bytes = 0
+        self._files: dict[int, tuple[LayerAddress, ...]] = {}
+        self._next_file = 0
         notes: dict[LayerAddress, Layer] = {}
         for position, record in journal.entries():
             self._replay(position, record, notes)
@@ -103,10 +105,43 @@ class ProductStore:
         for address in chosen:
             self._settle(address, self._evicted)
 
+    def open_file(self, addresses: Sequence[LayerAddress]) -> int:
+        """Note durably that these layers leave in one file, in this order; returns the file's number, never used before."""
+        number = self._next_file
+        self._journal.append([_file_record(number, addresses)])
+        self._take_file(number, tuple(addresses))
+        return number
+
+    def close_file(self, number: int, *, delivered: bool) -> tuple[LayerAddress, ...]:
+        """Note durably that a file is over; returns those of its layers that waited until now and that the ground has."""
+        addresses = self._files[number] if delivered else ()
+        fresh = tuple(address for address in addresses if address in self._queued)
+        marks = [Record(kind=RecordKind.DELIVERED, address=address) for address in fresh]
+        self._journal.append([*marks, _file_record(number, ())])
+        for address in fresh:
+            self._settle(address, self._delivered)
+        del self._files[number]
+        return fresh
+
+    @property
+    def files(self) -> dict[int, tuple[LayerAddress, ...]]:
+        """Open files by number, each with its layers in order."""
+        return dict(self._files)
+
+    def file_content(self, number: int) -> bytes | None:
+        """The records of an open file's layers, None where one of them waits no more."""
+        addresses = self._files[number]
+        if not all(address in self._queued for address in addresses):
+            return None
+        return b"".join(
+            encode_record(Record(kind=RecordKind.LAYER, address=address, payload=self.payload(address)))
+            for address in addresses
+        )
+
     def compact(self) -> None:
         """Rewrite the journal without the bytes of layers that no longer wait; their marks and sizes stay."""
         positions = self._journal.replace(self._kept_records())
-        marks = len(self._delivered) + len(self._evicted)
+        marks = len(self._delivered) + len(self._evicted) + 1 + len(self._files)
         for (address, waiting), position in zip(self._queued.items(), positions[marks + 1 :: 2], strict=True):
             self._queued[address] = WaitingLayer(layer=waiting.layer, position=position)
 
@@ -115,6 +150,10 @@ class ProductStore:
         for marks, kind in ((self._delivered, RecordKind.DELIVERED), (self._evicted, RecordKind.EVICTED)):
             for address, size_bytes in marks.items():
                 yield Record(kind=kind, address=address, payload=size_bytes.to_bytes(8, "big"))
+        # The last number used must not be forgotten with its file.
+        yield _file_record(max(0, self._next_file - 1), self._files.get(self._next_file - 1, ()))
+        for number, addresses in self._files.items():
+            yield _file_record(number, addresses)
         for address, waiting in self._queued.items():
             yield from _as_records(ValuedLayer(layer=waiting.layer, payload=self.payload(address)))
 
@@ -145,6 +184,13 @@ class ProductStore:
         self._queued_bytes += layer.size_bytes
         self._captured_bytes += layer.size_bytes
 
+    def _take_file(self, number: int, addresses: tuple[LayerAddress, ...]) -> None:
+        self._next_file = max(self._next_file, number + 1)
+        if addresses:
+            self._files[number] = addresses
+        else:
+            self._files.pop(number, None)
+
     def _settle(self, address: LayerAddress, marks: dict[LayerAddress, int]) -> None:
         """A waiting layer waits no more: it is noted under `marks`."""
         size_bytes = self._queued.pop(address).layer.size_bytes
@@ -160,7 +206,9 @@ class ProductStore:
 
     def _replay(self, position: int, record: Record, notes: dict[LayerAddress, Layer]) -> None:
         address = record.address
-        if record.kind is RecordKind.NOTE:
+        if record.kind is RecordKind.FILE:
+            self._take_file(address.scene, unpack_addresses(record.payload))
+        elif record.kind is RecordKind.NOTE:
             notes[address] = _layer_of(record)
         elif record.kind is RecordKind.LAYER and address in notes and not self.has_seen(address):
             self._accept(notes.pop(address), position)
@@ -182,10 +230,19 @@ def _as_records(valued: ValuedLayer) -> tuple[Record, Record]:
         "value": layer.value,
         "half_life_s": layer.half_life_s,
         "captured_ms": layer.captured_ms,
+        "deadline_ms": layer.deadline_ms,
     }
     return (
         Record(kind=RecordKind.NOTE, address=layer.address, payload=json.dumps(note).encode()),
         Record(kind=RecordKind.LAYER, address=layer.address, payload=valued.payload),
+    )
+
+
+def _file_record(number: int, addresses: Sequence[LayerAddress]) -> Record:
+    return Record(
+        kind=RecordKind.FILE,
+        address=LayerAddress(scene=number, product=0, step=0),
+        payload=b"".join(address.pack() for address in addresses),
     )
 
 
@@ -199,6 +256,7 @@ def _layer_of(record: Record) -> Layer:
             value=note["value"],
             half_life_s=note["half_life_s"],
             captured_ms=note["captured_ms"],
+            deadline_ms=note.get("deadline_ms"),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise StoreError(f"note of layer {record.address} in the journal cannot be read: {error}") from error

@@ -18,6 +18,7 @@ from mission.progress import ProgressBars
 from mission.seeded_flight import FAULTS, SeededFlight
 from mission.seeded_mission import seeded_mission
 from onboard.computer import OnboardComputer
+from onboard.file_lane import FileLane
 
 SEEDS = 200
 BLOCKS = 10
@@ -98,20 +99,20 @@ def test_finds_a_record_that_is_off_by_one(monkeypatch):
         cut = record.kind is RecordKind.LAYER and len(record.payload) % 64 == 63
         return encode_record(replace(record, payload=record.payload[:-1]) if cut else record)
 
-    monkeypatch.setattr("onboard.computer.encode_record", shortened)
+    monkeypatch.setattr("onboard.store.encode_record", shortened)
+    monkeypatch.setattr("onboard.express_lane.encode_record", shortened)
     found = first_failure(range(SEEDS))
     assert found is not None and found.invariant == "what the ground holds is what was captured, byte by byte"
 
 
 def test_finds_a_store_that_takes_sent_for_delivered(monkeypatch):
-    put = OnboardComputer._put_bundle
+    put = FileLane._put
 
-    def put_and_mark(self, *args):
-        sent = put(self, *args)
-        self.store.mark_delivered(layer.address for layer in sent)
-        return sent
+    def put_and_mark(self, number, layers, **how):
+        put(self, number, layers, **how)
+        self._store.mark_delivered(layer.address for layer in layers)
 
-    monkeypatch.setattr(OnboardComputer, "_put_bundle", put_and_mark)
+    monkeypatch.setattr(FileLane, "_put", put_and_mark)
     found = first_failure(range(SEEDS))
     assert found is not None and found.invariant == "acknowledged on board means held on the ground"
 
@@ -143,12 +144,12 @@ def test_finds_a_reader_that_takes_the_frames_of_another_spacecraft(monkeypatch)
 
 def test_finds_a_failed_file_that_is_forgotten(monkeypatch):
     """Layers of a file that the ground gave up stay marked as on their way."""
-    settle = OnboardComputer._settle
+    settle = FileLane._settle
 
-    def forgetful(self, events):
-        return settle(self, [e for e in events if getattr(e, "delivered", True) is not False])
+    def forgetful(self, events, news):
+        settle(self, [e for e in events if getattr(e, "delivered", True) is not False], news)
 
-    monkeypatch.setattr(OnboardComputer, "_settle", forgetful)
+    monkeypatch.setattr(FileLane, "_settle", forgetful)
     found = first_failure(range(SEEDS))
     assert found is not None and found.invariant == "everything owed arrives"
 
@@ -179,6 +180,7 @@ def test_simulate_prints_figures_as_json(capsys):
 
 def test_simulate_shows_a_failure_with_the_command_that_repeats_it(capsys, monkeypatch):
     monkeypatch.setattr(LayerStore, "add", lambda self, records: ())
+    monkeypatch.setattr(LayerStore, "complete_file", lambda self, number, records: ())
     assert cli.main(["simulate", "--seeds", "1", "--first", "40", "--quiet"]) == 1
     out = capsys.readouterr().out
     assert "seed 40" in out and "the ground lacks" in out and "tianshu simulate --first 40 --seeds 1" in out

@@ -2,7 +2,7 @@
 
 from downlink.cfdp_decoding import decode_pdu
 from downlink.cfdp_header import ConditionCode, FileStatus, PduHeader
-from downlink.cfdp_pdu import FileData, Finished
+from downlink.cfdp_pdu import EndOfFile, FileData, Finished, Nak
 from downlink.contact import Contact
 from downlink.express import encode_receipts
 from downlink.frame_assembler import FrameAssembler
@@ -20,7 +20,7 @@ from onboard.link_events import LayersCaptured, LayersDelivered, LayersEvicted, 
 from onboard.store import ProductStore
 from onboard.valuation import ValuedLayer
 
-PROFILE = LinkProfile(express_repeat_ms=100, ack_timeout_ms=5000)
+PROFILE = LinkProfile(express_repeat_ms=100, ack_timeout_ms=5000, bundle_bytes=16_384)
 NOW_MS = 1_750_000_000_123
 FRAME_MS = 9
 
@@ -51,7 +51,7 @@ class Bench:
     def __init__(self, *layers, capacity_bytes=1 << 30, store=None, in_contact=True):
         self.now_ms = NOW_MS
         self.computer = OnboardComputer(
-            store or ProductStore(MemoryJournal()), PROFILE, capacity_bytes=capacity_bytes, first_transaction=70
+            store or ProductStore(MemoryJournal()), PROFILE, capacity_bytes=capacity_bytes
         )
         self.reader = FrameReader(PROFILE.spacecraft_id, frame_bytes=PROFILE.frame_bytes)
         self.frames, self.packets, self.actions = [], [], []
@@ -92,7 +92,9 @@ class Bench:
 
     def finished(self, transaction, **fields):
         good = {"condition": ConditionCode.NO_ERROR, "complete": True, "file_status": FileStatus.RETAINED}
-        header = PduHeader(source_entity_id=1, destination_entity_id=2, transaction_seq=transaction)
+        header = PduHeader(
+            source_entity_id=1, destination_entity_id=2, transaction_seq=transaction, entity_id_bytes=1, transaction_seq_bytes=3
+        )
         return self.hear(Apid.FILES_UP, Finished(header=header, **good | fields).encode())
 
     def express_sent(self):
@@ -136,7 +138,7 @@ def test_express_goes_before_files_and_the_best_before_the_rest():
     order = [ALERT.layer.address, SUMMARY.layer.address, address(FIRST_CHIP), address(FIRST_BLOCK)]
     assert bench.told(LayersSent) == order
     assert bench.express_sent() == order[:2]
-    assert bench.file(70) == order[2:]
+    assert bench.file(0) == order[2:]
     first_file = next(index for index, packet in enumerate(bench.packets) if packet.apid == Apid.FILES_DOWN)
     assert all(packet.apid == Apid.FILES_DOWN for packet in bench.packets[first_file:])
 
@@ -145,15 +147,15 @@ def test_bundles_are_about_as_long_as_the_profile_says_and_in_order_of_value():
     layers = [valued(FIRST_BLOCK + n, size_bytes=3000, density=100.0 - n) for n in range(12)]
     bench = Bench(*reversed(layers))
     bench.send()
-    sent = [each for transaction in (70, 71, 72) for each in bench.file(transaction)]
+    sent = [each for transaction in (0, 1, 2) for each in bench.file(transaction)]
     assert sent == [one.layer.address for one in layers]
-    assert [len(bench.file(transaction)) for transaction in (70, 71, 72)] == [5, 5, 2]
+    assert [len(bench.file(transaction)) for transaction in (0, 1, 2)] == [5, 5, 2]
 
 
 def test_a_layer_longer_than_a_bundle_is_a_file_of_its_own():
     bench = Bench(valued(FIRST_BLOCK, size_bytes=40_000, density=9.0), valued(FIRST_CHIP))
     bench.send()
-    assert (bench.file(70), bench.file(71)) == ([address(FIRST_BLOCK)], [address(FIRST_CHIP)])
+    assert (bench.file(0), bench.file(1)) == ([address(FIRST_BLOCK)], [address(FIRST_CHIP)])
 
 
 def test_express_is_repeated_with_growing_waits_until_the_receipt():
@@ -188,7 +190,7 @@ def test_a_repeat_time_of_nothing_does_not_starve_files():
     bench = Bench(ALERT, valued(FIRST_BLOCK, size_bytes=3000))
     object.__setattr__(bench.computer, "profile", LinkProfile(express_repeat_ms=0))
     bench.send(25)
-    assert bench.file(70) == [address(FIRST_BLOCK)]
+    assert bench.file(0) == [address(FIRST_BLOCK)]
 
 
 def test_a_receipt_for_a_file_is_forged_and_moves_nothing():
@@ -218,7 +220,7 @@ def test_strangers_are_counted_and_change_nothing():
         (Apid.EXPRESS, b"down, not up"),
     ):
         assert bench.hear(apid, data) == []
-    header = PduHeader(source_entity_id=9, destination_entity_id=2, transaction_seq=70)
+    header = PduHeader(source_entity_id=9, destination_entity_id=2, transaction_seq=0)
     foreign = Finished(header=header, condition=ConditionCode.NO_ERROR, complete=True, file_status=FileStatus.RETAINED)
     assert bench.hear(Apid.FILES_UP, foreign.encode()) == []
     assert bench.computer.refused_packets == 4
@@ -232,7 +234,7 @@ def test_a_finished_file_delivers_its_layers():
     bench = Bench(valued(FIRST_BLOCK), valued(FIRST_BLOCK, 1, density=0.5))
     bench.send()
     assert bench.computer.open_files == 1
-    (delivered,) = bench.finished(70)
+    (delivered,) = bench.finished(0)
     assert delivered == LayersDelivered(addresses=(address(FIRST_BLOCK), address(FIRST_BLOCK, 1)))
     assert bench.computer.store.backlog() == ()
     assert bench.computer.open_files == 0
@@ -242,10 +244,10 @@ def test_a_file_that_the_ground_gave_up_is_sent_again_as_another():
     bench = Bench(valued(FIRST_BLOCK))
     bench.send()
     condition = ConditionCode.FILE_CHECKSUM_FAILURE
-    bench.finished(70, condition=condition, complete=False, file_status=FileStatus.DISCARDED)
+    bench.finished(0, condition=condition, complete=False, file_status=FileStatus.DISCARDED)
     bench.send()
-    assert bench.file(71) == [address(FIRST_BLOCK)]
-    (delivered,) = bench.finished(71)
+    assert bench.file(1) == [address(FIRST_BLOCK)]
+    (delivered,) = bench.finished(1)
     assert delivered.addresses == (address(FIRST_BLOCK),)
     assert bench.told(LayersSent) == [address(FIRST_BLOCK)]
     assert bench.computer.repeated_bytes == valued(FIRST_BLOCK).layer.size_bytes
@@ -254,15 +256,15 @@ def test_a_file_that_the_ground_gave_up_is_sent_again_as_another():
 def test_what_is_worth_more_overtakes_a_long_file_that_has_begun():
     bench = Bench(valued(FIRST_BLOCK, size_bytes=200_000, density=1.0))
     bench.send(20)
-    assert {number(pdu) for pdu in bench.pdus()} == {70}
+    assert {number(pdu) for pdu in bench.pdus()} == {0}
     bench.tell(LayersCaptured(layers=(valued(FIRST_CHIP, size_bytes=2500, density=8.0),)))
     already = len(bench.packets)
     bench.send(4)
     fresh = [number(decode_pdu(packet.data)) for packet in bench.packets[already:]]
-    assert {*fresh[1:5]} == {71}  # one segment of 70 may have waited in the frame being filled
-    assert bench.file(71) == [address(FIRST_CHIP)]
+    assert {*fresh[1:5]} == {1}  # one segment of 0 may have waited in the frame being filled
+    assert bench.file(1) == [address(FIRST_CHIP)]
     bench.send()
-    assert bench.file(70) == [address(FIRST_BLOCK)]
+    assert bench.file(0) == [address(FIRST_BLOCK)]
 
 
 def test_what_is_worth_less_waits_for_the_file_that_has_begun():
@@ -271,7 +273,7 @@ def test_what_is_worth_less_waits_for_the_file_that_has_begun():
     bench.tell(LayersCaptured(layers=(valued(FIRST_CHIP, density=0.5), ALERT)))
     bench.send()
     order = list(dict.fromkeys(number(pdu) for pdu in bench.pdus()))
-    assert order == [70, 71]
+    assert order == [0, 1]
     kinds = [packet.apid for packet in bench.packets]
     assert kinds.index(Apid.EXPRESS) < len(kinds) - 30  # the alert did not wait
 
@@ -285,7 +287,7 @@ def test_steps_that_are_worth_sending_only_together_do_not_overtake_each_other()
     bench = Bench(bright, dull, valued(FIRST_CHIP, density=2.0))
     bench.send()
     assert bench.told(LayersSent) == [address(FIRST_BLOCK), address(FIRST_BLOCK, 1), address(FIRST_CHIP)]
-    assert list(dict.fromkeys(number(pdu) for pdu in bench.pdus())) == [70, 71]
+    assert list(dict.fromkeys(number(pdu) for pdu in bench.pdus())) == [0, 1]
 
 
 def test_a_file_cut_by_loss_of_signal_goes_on_where_it_stopped():
@@ -300,7 +302,7 @@ def test_a_file_cut_by_loss_of_signal_goes_on_where_it_stopped():
     for pdu in segments:
         assert pdu.offset == ends[-1]
         ends.append(pdu.offset + len(pdu.data))
-    assert bench.file(70) == [address(FIRST_BLOCK)]
+    assert bench.file(0) == [address(FIRST_BLOCK)]
     assert bench.computer.repeated_bytes == 0
 
 
@@ -331,8 +333,8 @@ def test_a_full_store_gives_up_the_least_valuable_and_never_what_is_on_its_way()
     assert bench.computer.store.queued_bytes == 10_000
     assert bench.computer.store.account().balanced
     bench.send()
-    assert bench.file(70) == [address(FIRST_BLOCK)]
-    assert bench.file(71) == [address(FIRST_CHIP), address(FIRST_CHIP, 1)]
+    assert bench.file(0) == [address(FIRST_BLOCK)]
+    assert bench.file(1) == [address(FIRST_CHIP), address(FIRST_CHIP, 1)]
 
 
 def test_an_evicted_alert_is_not_waited_for():
@@ -341,7 +343,7 @@ def test_an_evicted_alert_is_not_waited_for():
     (evicted,) = bench.tell(LayersCaptured(layers=(valued(FIRST_CHIP, size_bytes=900),)))
     assert evicted.addresses == (address(ALERTS_PRODUCT),)
     bench.send()
-    bench.finished(70)
+    bench.finished(0)
     assert bench.send() == [WakeAt(at_ms=None)]
 
 
@@ -354,7 +356,35 @@ def test_after_a_reboot_everything_unacknowledged_is_sent_again_also_around_a_ga
     again = Bench(store=ProductStore(journal))
     again.send()
     assert again.express_sent() == [ALERT.layer.address]
-    assert again.file(70) == [address(FIRST_BLOCK, step) for step in (0, 1, 3)]
+    assert again.file(0) == [address(FIRST_BLOCK, step) for step in (0, 1, 3)]
+
+
+def test_after_a_reboot_an_open_file_goes_on_with_what_the_ground_lacks_and_nothing_else():
+    journal = MemoryJournal()
+    before = Bench(*(valued(FIRST_BLOCK, step, density=9.0 - step) for step in range(4)), store=ProductStore(journal))
+    before.send(frames=2)
+    again = Bench(store=ProductStore(journal))
+    again.send()
+    assert [type(pdu) for pdu in again.pdus()] == [EndOfFile]
+    header = again.pdus()[0].header
+    nak = Nak(header=header, scope_start=0, scope_end=700, requests=((100, 300), (650, 700)))
+    again.hear(Apid.FILES_UP, nak.encode())
+    again.send()
+    content = ProductStore(journal).file_content(0)
+    assert [(pdu.offset, pdu.data) for pdu in again.pdus()[1:]] == [(100, content[100:300]), (650, content[650:700])]
+    (delivered,) = again.finished(0)
+    assert delivered.addresses == tuple(address(FIRST_BLOCK, step) for step in range(4))
+    assert ProductStore(journal).files == {}
+
+
+def test_after_a_reboot_a_file_with_a_layer_that_waits_no_more_is_given_up_and_the_rest_sent_anew():
+    journal = MemoryJournal()
+    before = Bench(*(valued(FIRST_BLOCK, step, density=9.0 - step) for step in range(4)), store=ProductStore(journal))
+    before.send(frames=2)
+    before.computer.store.mark_delivered([address(FIRST_BLOCK, 2)])
+    again = Bench(store=ProductStore(journal))
+    again.send()
+    assert again.file(1) == [address(FIRST_BLOCK, step) for step in (0, 1, 3)]
 
 
 def test_with_nothing_to_do_the_computer_has_nothing_to_say_and_no_time_to_wake():

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from downlink.errors import JournalError
 from downlink.journal import FileJournal, MemoryJournal
 from downlink.products import FIRST_BLOCK, Layer, LayerAddress, Rung
-from downlink.record import Record, RecordKind
+from downlink.record import Record, RecordKind, encode_record
 from onboard.errors import StoreError
 from onboard.store import ProductStore
 from onboard.valuation import ValuedLayer
@@ -46,6 +46,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.folder = tempfile.TemporaryDirectory()
         self.path = Path(self.folder.name) / "products.journal"
         self.waiting, self.delivered, self.evicted = {}, set(), set()
+        self.files, self.used = {}, 0
         self.open()
 
     def open(self):
@@ -80,6 +81,25 @@ class StoreMachine(RuleBasedStateMachine):
             with pytest.raises(StoreError, match="does not wait"):
                 self.store.evict(address(number) for number in numbers)
 
+    @rule(numbers=NUMBERS)
+    def open_file(self, numbers):
+        addresses = tuple(address(number) for number in numbers if number in self.waiting)
+        if addresses:
+            number = self.store.open_file(addresses)
+            assert number >= self.used
+            self.used = number + 1
+            self.files[number] = addresses
+
+    @rule(data=st.data(), delivered=st.booleans())
+    def close_file(self, data, delivered):
+        if self.files:
+            number = data.draw(st.sampled_from(sorted(self.files)))
+            fresh = self.store.close_file(number, delivered=delivered)
+            expected = [n for n in self.waiting if delivered and address(n) in self.files[number]]
+            assert set(fresh) == {address(n) for n in expected}
+            del self.files[number]
+            self._leave(expected, self.delivered)
+
     def _leave(self, numbers, where):
         for number in numbers:
             del self.waiting[number]
@@ -113,6 +133,7 @@ class StoreMachine(RuleBasedStateMachine):
         if not hasattr(self, "store"):
             return
         assert self.store.backlog() == tuple(valued(number).layer for number in self.waiting)
+        assert self.store.files == self.files
         assert self.store.delivered == {address(number) for number in self.delivered}
         assert self.store.evicted == {address(number) for number in self.evicted}
         for number in self.waiting:
@@ -197,5 +218,47 @@ def test_notes_are_plain_json_for_whoever_has_to_look():
     note, layer = journal.records()
     assert json.loads(note.payload) == {
         "rung": 4, "size_bytes": 0x1234, "value": 3 / 7, "half_life_s": 240.0, "captured_ms": 1_750_000_000_003,
+        "deadline_ms": None,
     }  # fmt: skip
     assert (layer.kind, layer.address, layer.payload) == (RecordKind.LAYER, address(3), valued(3).payload)
+
+
+def test_open_files_and_their_numbers_survive_a_reboot_and_a_compaction():
+    journal = MemoryJournal()
+    store = ProductStore(journal)
+    store.add([valued(step) for step in range(5)])
+    assert (store.open_file([address(3), address(0)]), store.open_file([address(1)])) == (0, 1)
+    assert store.close_file(1, delivered=True) == (address(1),)
+    for restart in (ProductStore, _compacted):
+        again = restart(journal)
+        assert again.files == {0: (address(3), address(0))}
+        assert again.file_content(0) == b"".join(
+            encode_record(Record(kind=RecordKind.LAYER, address=address(step), payload=valued(step).payload))
+            for step in (3, 0)
+        )
+        assert again.payload(address(4)) == valued(4).payload
+    assert _compacted(journal).open_file([address(2)]) == 2
+
+
+def test_a_file_number_is_not_used_again_after_its_file_is_over_and_the_journal_compacted():
+    journal = MemoryJournal()
+    store = ProductStore(journal)
+    store.add([valued(0)])
+    store.close_file(store.open_file([address(0)]), delivered=False)
+    assert store.waits(address(0))
+    assert _compacted(journal).open_file([address(0)]) == 1
+
+
+def test_a_file_given_up_delivers_nothing_and_one_with_a_lost_layer_has_no_content():
+    store = ProductStore(MemoryJournal())
+    store.add([valued(0), valued(1)])
+    number = store.open_file([address(0), address(1)])
+    store.mark_delivered([address(1)])
+    assert store.file_content(number) is None
+    assert store.close_file(number, delivered=True) == (address(0),)
+    assert store.account().balanced and store.files == {}
+
+
+def _compacted(journal):
+    ProductStore(journal).compact()
+    return ProductStore(journal)
