@@ -6,13 +6,20 @@ DownlinkError
 ├── JournalError         a durable store that cannot be opened, written or rewritten
 ├── LayerError           layers that contradict each other or their scene
 ├── ContactError         a contact described with impossible numbers
+├── RadioError           a radio described with impossible numbers, or a modulation that does not exist
 ├── ScheduleError        a plan asked for with impossible inputs
 └── LinkError            a link protocol asked for something that its format cannot carry
     ├── SpacePacketError     a space packet outside 133.0-B-2, or bytes that are not one
     ├── TransferFrameError   a transfer frame outside 732.0-B-4
+    ├── FrameSecurityError   a key, or a frame to be protected, outside 355.0-B-2
+    ├── CommandError         bytes that are not a command or a command report, or fields that do not fit one
     ├── CfdpPduError         bytes that are not a file delivery PDU, or fields that do not fit one
     ├── CfdpTransactionError a file transaction that cannot be started, found or cancelled
-    └── CfdpSnapshotError    a saved state of a file delivery entity that cannot be read back
+    ├── CfdpSnapshotError    a saved state of a file delivery entity that cannot be read back
+    ├── ErasureCodeError     an object that the erasure code cannot carry, or symbols that are not of one object
+    ├── ErasurePacketError   bytes that are not one symbol packet, or fields that do not fit one
+    ├── ErasureSnapshotError a saved state of an erasure sender that cannot be read back
+    └── ProtectionError      a loss or a protection described with impossible numbers
 """
 
 
@@ -40,6 +47,10 @@ class ContactError(DownlinkError):
     """A contact is described with impossible numbers."""
 
 
+class RadioError(DownlinkError):
+    """A radio is described with impossible numbers, or by a modulation that does not exist."""
+
+
 class ScheduleError(DownlinkError):
     """A schedule was asked for with inputs that cannot be met."""
 
@@ -56,6 +67,14 @@ class TransferFrameError(LinkError):
     """A transfer frame, or its assembler, was asked for with fields outside the format."""
 
 
+class FrameSecurityError(LinkError):
+    """A key cannot be used, or a frame cannot be protected."""
+
+
+class CommandError(LinkError):
+    """Bytes are not a command or a command report, or the fields of one do not fit its format."""
+
+
 class CfdpPduError(LinkError):
     """Bytes are not a CFDP PDU, or the fields of a PDU do not fit its format."""
 
@@ -66,3 +85,19 @@ class CfdpTransactionError(LinkError):
 
 class CfdpSnapshotError(LinkError):
     """The saved state of a CFDP entity is damaged, or of another kind or version."""
+
+
+class ErasureCodeError(LinkError):
+    """An object does not fit the erasure code, or its symbols contradict each other."""
+
+
+class ErasurePacketError(LinkError):
+    """Bytes are not a packet with one symbol, or the fields of one do not fit its format."""
+
+
+class ErasureSnapshotError(LinkError):
+    """The saved state of an erasure sender is damaged, or of another kind or version."""
+
+
+class ProtectionError(LinkError):
+    """A loss, or a protection against it, is described with impossible numbers."""
