@@ -54,7 +54,7 @@ EDGES = {
     "cryptography": {"downlink/aes_gmac.py"},
     "raptorq": {"downlink/erasure_code.py"},
     "random": set(),
-    "socket": {"mission/channel_relay.py"},
+    "socket": {"mission/channel_relay.py", "mission/udp_port.py"},
     "secrets": set(),
     "asyncio": set(),
     "threading": set(),
