@@ -13,7 +13,7 @@ from mission.errors import InvariantError, RunError
 from mission.progress import ProgressBars
 from mission.report_units import size
 from mission.seeded_flight import FAULTS, FlownMission, SeededFlight
-from mission.seeded_mission import seeded_mission
+from mission.seeded_mission import harsh_mission, seeded_mission
 
 
 class FailedMission(BaseModel):
@@ -64,8 +64,8 @@ class CampaignFigures(BaseModel):
     """Every mission that failed."""
 
 
-def run_campaign(*, first: int, count: int, bars: ProgressBars) -> CampaignFigures:
-    """Fly the missions of `count` seeds from `first` on. Raises RunError where that is no number of missions."""
+def run_campaign(*, first: int, count: int, bars: ProgressBars, harsh: bool = False) -> CampaignFigures:
+    """Fly the missions of `count` seeds from `first` on, harsh ones if so wished. Raises RunError where that is no number of missions."""
     if count < 1 or first < 0:
         raise RunError(f"{count} missions from seed {first}: fly at least 1, from seed 0 up")
     flown: list[FlownMission] = []
@@ -74,9 +74,9 @@ def run_campaign(*, first: int, count: int, bars: ProgressBars) -> CampaignFigur
     with bars.stage("Simulate", total=count) as stage:
         for seed in range(first, first + count):
             try:
-                flown.append(SeededFlight(seeded_mission(seed)).fly())
+                flown.append(SeededFlight((harsh_mission if harsh else seeded_mission)(seed)).fly())
             except InvariantError as error:
-                failures.append(_failure(seed, error))
+                failures.append(_failure(seed, error, harsh))
             stage.advance(note=f"{len(failures)} failed")
     wall_s = time.perf_counter() - started_s
     link_s = sum(mission.link_ms for mission in flown) / 1000
@@ -96,13 +96,13 @@ def run_campaign(*, first: int, count: int, bars: ProgressBars) -> CampaignFigur
     )
 
 
-def _failure(seed: int, error: InvariantError) -> FailedMission:
+def _failure(seed: int, error: InvariantError, harsh: bool) -> FailedMission:
     return FailedMission(
         seed=seed,
         invariant=error.invariant,
         detail=error.detail,
         now_ms=error.now_ms,
-        reproduce=f"tianshu simulate --first {seed} --seeds 1",
+        reproduce=f"tianshu simulate --first {seed} --seeds 1" + (" --harsh" if harsh else ""),
     )
 
 

@@ -10,6 +10,7 @@ from rich.console import Console
 from downlink.errors import DownlinkError
 from ground.errors import GroundError
 from mission.campaign import run_campaign, show_campaign, write_campaign
+from mission.cli_channel import add_channel_command
 from mission.errors import MissionError, RunError
 from mission.progress import ProgressBars
 from mission.report_terminal import show_summary, write_json
@@ -70,9 +71,15 @@ def _parser() -> argparse.ArgumentParser:
     simulate = commands.add_parser("simulate", help="fly seeded missions with faults and check every promise")
     simulate.add_argument("--seeds", type=int, default=200, metavar="N", help="number of missions (200)")
     simulate.add_argument("--first", type=int, default=0, metavar="SEED", help="the first seed (0)")
+    simulate.add_argument(
+        "--harsh",
+        action="store_true",
+        help="30 %% of frames lost in bursts, contacts cut, ten reboots in every mission",
+    )
     simulate.add_argument("--quiet", action="store_true", help="print nothing but failures")
     simulate.add_argument("--json", action="store_true", help="print the figures as JSON and nothing else")
     simulate.set_defaults(command=_simulate)
+    add_channel_command(commands)
     return parser
 
 
@@ -107,7 +114,7 @@ def _run(options: argparse.Namespace) -> int:
 
 def _simulate(options: argparse.Namespace) -> int:
     with ProgressBars(quiet=options.quiet or options.json) as bars:
-        figures = run_campaign(first=options.first, count=options.seeds, bars=bars)
+        figures = run_campaign(first=options.first, count=options.seeds, bars=bars, harsh=options.harsh)
     if options.json:
         write_campaign(figures, sys.stdout)
     elif figures.failed or not options.quiet:

@@ -31,10 +31,12 @@ FAULTS = (
     "frames reordered",
     "strangers heard",
     "contacts cut",
+    "files open when a contact was cut",
     "contacts without uplink",
     "onboard reboots",
     "onboard power losses",
     "ground reboots",
+    "ground snapshots",
     "ground power losses",
     "journals compacted",
     "layers evicted",
@@ -76,6 +78,7 @@ class SeededFlight:
         self._onboard_disk, self._ground_disk = SimulatedDisk(), SimulatedDisk()
         self._onboard_power = list(mission.onboard_power_bytes)
         self._ground_power = list(mission.ground_power_bytes)
+        self._ground_snapshot: bytes | None = None
         self._misreading = Dice(Streams(mission.seed).generator("misreading"))
         self.world = World(self._computer(), self._station(), mission.contacts, Streams(mission.seed))
         self.invariants = Invariants(self.world, capacity_bytes=mission.capacity_bytes)
@@ -110,6 +113,8 @@ class SeededFlight:
             world.schedule(at_ms, self._reboot_onboard)
         for at_ms in mission.ground_reboots_ms:
             world.schedule(at_ms, self._reboot_ground)
+        for at_ms in mission.ground_snapshots_ms:
+            world.schedule(at_ms, self._save_ground)
         for at_ms in mission.compactions_ms:
             world.schedule(at_ms, self._compact)
         for stranger in mission.strangers:
@@ -137,6 +142,7 @@ class SeededFlight:
         contact = self.world.contact
         if contact is not None:
             self.faults["contacts cut"] += 1
+            self.faults["files open when a contact was cut"] += self.world.computer.open_files
             self._cut_off_ms += contact.los_ms - self.world.now_ms
             self.world.cut_contact()
 
@@ -185,7 +191,13 @@ class SeededFlight:
         )
 
     def _station(self) -> GroundStation:
-        return GroundStation(LayerStore(self._ground_disk), self.mission.profile)
+        now_ms = self.world.now_ms if self._ground_snapshot else 0
+        store = LayerStore(self._ground_disk)
+        return GroundStation(store, self.mission.profile, snapshot=self._ground_snapshot, now_ms=now_ms)
+
+    def _save_ground(self) -> None:
+        self.faults["ground snapshots"] += 1
+        self._ground_snapshot = self.world.station.snapshot(self.world.now_ms)
 
     def _reboot_onboard(self) -> None:
         self.faults["onboard reboots"] += 1

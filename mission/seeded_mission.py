@@ -4,7 +4,7 @@ Every mission draws which kinds of fault it has at all, so that each kind also m
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from downlink.contact import Contact
 from downlink.link_profile import LinkProfile
@@ -19,6 +19,8 @@ FRAMES = (40, 300)
 """Transfer frames that the captured bytes fill."""
 LARGEST_MISSION_BYTES = 400_000
 WORST_MEAN_LOSS = 0.4
+HARSH_LOSS = 0.3
+HARSH_REBOOTS = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +42,9 @@ class SeededMission:
     onboard_reboots_ms: tuple[int, ...]
     """The onboard computer starts again from its store."""
     ground_reboots_ms: tuple[int, ...]
-    """The ground station starts again from its store."""
+    """The ground station starts again from its store, and from its last snapshot where there is one."""
+    ground_snapshots_ms: tuple[int, ...]
+    """The ground station saves the state of its unfinished files."""
     compactions_ms: tuple[int, ...]
     """The onboard store rewrites its journal."""
     onboard_power_bytes: tuple[int, ...]
@@ -60,8 +64,9 @@ class SeededMission:
     @property
     def end_ms(self) -> int:
         """When the last planned thing happens."""
-        last_ms = [self.contacts[-1].contact.los_ms, self.captures[-1].at_ms]
-        return max([*last_ms, *self.onboard_reboots_ms, *self.ground_reboots_ms, *self.compactions_ms])
+        moments = (self.onboard_reboots_ms, self.ground_reboots_ms, self.ground_snapshots_ms, self.compactions_ms)
+        last_ms = (self.contacts[-1].contact.los_ms, self.captures[-1].at_ms)
+        return max([*last_ms, *(at_ms for each in moments for at_ms in each)])
 
 
 def seeded_mission(seed: int) -> SeededMission:
@@ -94,6 +99,7 @@ def seeded_mission(seed: int) -> SeededMission:
         cuts_ms=tuple(dice.whole(aos_ms, los_ms - 1) for aos_ms, los_ms in windows if cuts and dice.chance(0.5)),
         onboard_reboots_ms=moments(0.4, 3),
         ground_reboots_ms=moments(0.4, 3),
+        ground_snapshots_ms=moments(0.5, 6),
         compactions_ms=moments(0.3, 3),
         onboard_power_bytes=power_bytes(),
         ground_power_bytes=power_bytes(),
@@ -101,6 +107,41 @@ def seeded_mission(seed: int) -> SeededMission:
             stranger(dice, profile, at_ms=dice.whole(0, end_ms), express=express) for _ in range(dice.whole(0, 6))
         ),
         misread=dice.skewed(0.001, 0.03) if dice.chance(0.3) else 0.0,
+    )
+
+
+def harsh_mission(seed: int) -> SeededMission:
+    """The mission of a seed with 30 % of all frames lost in bursts, both ways, frames out of order, every contact cut
+    short and ten reboots, whatever else the seed has drawn."""
+    mission = seeded_mission(seed)
+    dice = Dice(Streams(seed).generator("harsh mission"))
+    reboots_ms = [dice.whole(*_span(dice.pick(mission.contacts))) for _ in range(HARSH_REBOOTS)]
+    on_board = dice.whole(3, HARSH_REBOOTS - 3)
+    return replace(
+        mission,
+        contacts=tuple(_harsh(dice, planned) for planned in mission.contacts),
+        cuts_ms=tuple(dice.whole(*_span(planned)) for planned in mission.contacts),
+        onboard_reboots_ms=tuple(reboots_ms[:on_board]),
+        ground_reboots_ms=tuple(reboots_ms[on_board:]),
+        ground_snapshots_ms=tuple(dice.whole(*_span(planned)) for planned in mission.contacts),
+    )
+
+
+def _span(planned: PlannedContact) -> tuple[int, int]:
+    return planned.contact.aos_ms, planned.contact.los_ms - 1
+
+
+def _harsh(dice: Dice, planned: PlannedContact) -> PlannedContact:
+    loss = GilbertElliott.with_mean(HARSH_LOSS, p_bad_to_good=dice.share(0.1, 0.5), loss_good=0.0, loss_bad=0.95)
+    reorder, window_ms = dice.share(0.1, 0.3), round(dice.skewed(10, 1000))
+
+    def harsh(channel: ChannelSettings) -> ChannelSettings:
+        return replace(channel, loss=loss, reorder=reorder, reorder_window_ms=window_ms)
+
+    return PlannedContact(
+        contact=replace(planned.contact, frame_loss=loss.mean_loss),
+        downlink=harsh(planned.downlink),
+        uplink=None if planned.uplink is None else harsh(planned.uplink),
     )
 
 
