@@ -1,21 +1,31 @@
 """The command report: what the satellite has executed, and what it has heard and refused since it started.
 
-One in each packet of `Apid.COMMAND_REPORT`, 39 bytes: version 1 | last number 6 | eight counters of 4 bytes. Counters stay at
-their largest value instead of wrapping.
+One in each packet of `Apid.COMMAND_REPORT`, 39 bytes:
+
+    version 1 | last number 6 | eight counters of 3 | tag 8
+
+Counters stay at their largest value instead of wrapping. The tag is the first 8 bytes of HMAC-SHA-256 over all before it, under a key
+derived from the uplink key, so that nobody else can make the ground believe that a command has been executed. An old report that is
+heard again does no harm: what it acknowledges has been executed.
 """
 
-import struct
+import hmac
+from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from typing import Final, Self
 
 from downlink.command import MAX_NUMBER
 from downlink.errors import CommandError
+from downlink.frame_security import SecurityAssociation
 
 VERSION: Final = 1
-MAX_COUNT: Final = (1 << 32) - 1
-_COUNTS: Final = struct.Struct(">8I")
+MAX_COUNT: Final = (1 << 24) - 1
+REPORT_BYTES: Final = 39
+
 _NUMBER_BYTES: Final = 6
-REPORT_BYTES: Final = 1 + _NUMBER_BYTES + _COUNTS.size
+_COUNT_BYTES: Final = 3
+_TAG_BYTES: Final = 8
+_KEY_PURPOSE: Final = b"tianshu command report 1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +52,8 @@ class UplinkCounts:
     @property
     def refused(self) -> int:
         """Everything but the accepted."""
-        return sum(astuple(self)) - self.accepted
+        counts: tuple[int, ...] = astuple(self)
+        return sum(counts) - self.accepted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,35 +61,39 @@ class CommandReport:
     """What one packet tells."""
 
     last_number: int
-    """Every numbered command of the ground up to this one has been executed or stands behind a later one; 0: none yet."""
+    """Number of the last command executed, and so were those that it came after; 0: none yet."""
     counts: UplinkCounts
     """Of the uplink."""
 
-    def encode(self) -> bytes:
-        """39 bytes. Raises CommandError where the number does not fit."""
+    def encode(self, association: SecurityAssociation) -> bytes:
+        """39 bytes, under a key of the uplink. Raises CommandError where the number does not fit."""
         if not 0 <= self.last_number <= MAX_NUMBER:
             raise CommandError(f"command number {self.last_number} does not fit 48 bits")
-        counts = (min(count, MAX_COUNT) for count in astuple(self.counts))
-        return bytes([VERSION]) + self.last_number.to_bytes(_NUMBER_BYTES, "big") + _COUNTS.pack(*counts)
+        body = bytes([VERSION]) + self.last_number.to_bytes(_NUMBER_BYTES, "big")
+        body += b"".join(min(count, MAX_COUNT).to_bytes(_COUNT_BYTES, "big") for count in astuple(self.counts))
+        return body + _tag(body, association)
 
     @classmethod
-    def decode(cls, data: bytes) -> Self:
-        """Inverse of `encode`. Raises CommandError for anything else."""
+    def decode(cls, data: bytes, associations: Iterable[SecurityAssociation]) -> Self:
+        """Inverse of `encode`, under any of the keys. Raises CommandError for anything else."""
         if len(data) != REPORT_BYTES or data[0] != VERSION:
             raise CommandError(
                 f"{len(data)} bytes starting {data[:1].hex()} are no command report of version {VERSION}"
             )
-        accepted, damaged, foreign, unknown_key, forged, replayed, unsaved, malformed = _COUNTS.unpack_from(
-            data, 1 + _NUMBER_BYTES
+        body, tag = data[:-_TAG_BYTES], data[-_TAG_BYTES:]
+        if not any(hmac.compare_digest(tag, _tag(body, association)) for association in associations):
+            raise CommandError("the tag of a command report disagrees: it does not come from our satellite")
+        counts = (
+            int.from_bytes(body[at : at + _COUNT_BYTES], "big")
+            for at in range(1 + _NUMBER_BYTES, len(body), _COUNT_BYTES)
         )
-        counts = UplinkCounts(
-            accepted=accepted,
-            damaged=damaged,
-            foreign=foreign,
-            unknown_key=unknown_key,
-            forged=forged,
-            replayed=replayed,
-            unsaved=unsaved,
-            malformed=malformed,
+        names = UplinkCounts.__dataclass_fields__
+        return cls(
+            last_number=int.from_bytes(body[1 : 1 + _NUMBER_BYTES], "big"),
+            counts=UplinkCounts(**dict(zip(names, counts, strict=True))),
         )
-        return cls(last_number=int.from_bytes(data[1 : 1 + _NUMBER_BYTES], "big"), counts=counts)
+
+
+def _tag(body: bytes, association: SecurityAssociation) -> bytes:
+    key = hmac.digest(association.key, _KEY_PURPOSE, "sha256")
+    return hmac.digest(key, body, "sha256")[:_TAG_BYTES]
