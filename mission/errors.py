@@ -2,8 +2,10 @@
 
 MissionError
 ├── ScenarioError     a scenario file that cannot be read, or says something impossible
+├── KeyFileError      a file of uplink keys that cannot be used
 ├── OrbitError        an orbit, a station or a span of time that cannot be computed
 ├── ChannelError      a link fault model with impossible numbers
+├── RelayError        a port, an address or a profile that a relay or a file delivery over UDP cannot use
 ├── TruthError        a truth file that cannot be read
 ├── RunError          a run that cannot be started or finished as asked
 ├── InvariantError    a simulated mission that broke a promise of the system
@@ -13,6 +15,7 @@ MissionError
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 
 class MissionError(Exception):
@@ -51,12 +54,27 @@ class ScenarioError(MissionError):
         super().__init__(f"scenario {source} cannot be used:{lines}")
 
 
+class KeyFileError(MissionError):
+    """A file of uplink keys cannot be used."""
+
+    def __init__(self, message: str, path: Path, line: int | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        """The file."""
+        self.line = line
+        """Number of the line, from 1, where one is to blame."""
+
+
 class OrbitError(MissionError):
     """An orbit, a station or a span of time cannot be computed."""
 
 
 class ChannelError(MissionError):
     """A channel was described with impossible numbers."""
+
+
+class RelayError(MissionError):
+    """A port, an address or a profile that a relay or a file delivery over UDP cannot use."""
 
 
 class ReportError(MissionError):
