@@ -3,10 +3,13 @@
 One transmitter serves one station at a time: where two stations see the satellite at once, the one that saw it first keeps it
 until its loss of signal and the other takes over then.
 
-A `capacity_raw_fraction` cuts every contact to the same share of its natural duration, from AOS on. A contact that carries
+With a `[radio]` section rate and loss follow the elevation (`mission.radio_contacts`), otherwise they are those of the scenario.
+
+A `capacity_raw_fraction` cuts every contact to the same share of what it carries, from AOS on. A contact that carries
 twice as much before carries twice as much after; contacts are never lengthened.
 """
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,6 +17,7 @@ from downlink.contact import Contact
 from mission.channel import ChannelSettings, GilbertElliott
 from mission.errors import ChannelError, ScenarioError, ScenarioProblem
 from mission.orbit import one_way_delay_ms
+from mission.radio_contacts import PassRates, pass_rates
 from mission.scenario import Scenario
 from mission.scenario_contacts import ContactSection
 from mission.visibility import VisibilityWindow, visibility_windows
@@ -73,7 +77,8 @@ def contacts_from_orbit(scenario: Scenario) -> tuple[PlannedContact, ...]:
             one_way_delay_ms=light_ms + scenario.contacts.ground_delay_ms,
             frame_loss=loss.mean_loss,
         )
-        planned.append(with_channels(contact, loss, scenario))
+        rates = None if scenario.radio is None else pass_rates(scenario, scenario.radio, satellite, window)
+        planned.append(with_channels(contact, loss, scenario, rates=rates))
     return tuple(planned)
 
 
@@ -114,8 +119,10 @@ def loss_model(scenario: Scenario, entry: ContactSection | None = None) -> Gilbe
         raise ScenarioError(scenario.mission.name, [problem]) from error
 
 
-def with_channels(contact: Contact, loss: GilbertElliott, scenario: Scenario) -> PlannedContact:
-    """The contact with both directions of its link."""
+def with_channels(
+    contact: Contact, loss: GilbertElliott, scenario: Scenario, *, rates: PassRates | None = None
+) -> PlannedContact:
+    """The contact with both directions of its link; `rates` say what the radio does on the downlink."""
     channel = scenario.channel
     downlink = ChannelSettings(
         rate_bps=contact.downlink_bps,
@@ -126,10 +133,13 @@ def with_channels(contact: Contact, loss: GilbertElliott, scenario: Scenario) ->
         reorder=channel.reorder,
         reorder_window_ms=channel.reorder_window_ms,
     )
-    if contact.uplink_bps == 0:
-        return PlannedContact(contact=contact, downlink=downlink, uplink=None)
-    uplink_loss = GilbertElliott.independent(channel.uplink_loss)
-    uplink = replace(downlink, rate_bps=contact.uplink_bps, loss=uplink_loss)
+    uplink = None
+    if contact.uplink_bps > 0:
+        uplink_loss = GilbertElliott.independent(channel.uplink_loss)
+        uplink = replace(downlink, rate_bps=contact.uplink_bps, loss=uplink_loss)
+    if rates is not None:
+        contact = rates.on(contact, other_loss=loss.mean_loss)
+        downlink = rates.through(replace(downlink, rate_bps=contact.downlink_bps))
     return PlannedContact(contact=contact, downlink=downlink, uplink=uplink)
 
 
@@ -144,17 +154,33 @@ def one_at_a_time(windows: Sequence[VisibilityWindow], *, min_duration_ms: int) 
 
 
 def cut_to_capacity(planned: Sequence[PlannedContact], *, capacity_bytes: int) -> tuple[PlannedContact, ...]:
-    """The contacts, each cut to the same share of its duration so that together they carry at most `capacity_bytes`."""
-    rated_bits_ms = sum(one.contact.downlink_bps * one.contact.duration_ms for one in planned)
-    wanted_bits_ms = capacity_bytes * 8000
-    if rated_bits_ms <= wanted_bits_ms:
+    """The contacts, each cut to the same share of its bytes so that together they carry at most `capacity_bytes`."""
+    natural = [_bits_ms(one.contact, one.contact.duration_ms) for one in planned]
+    wanted = capacity_bytes * 8000
+    if sum(natural) <= wanted:
         return tuple(planned)
     cut = []
-    for one in planned:
-        duration_ms = one.contact.duration_ms * wanted_bits_ms // rated_bits_ms
+    for one, bits_ms in zip(planned, natural, strict=True):
+        duration_ms = _longest_ms(one.contact, bits_ms * wanted // sum(natural))
         if duration_ms >= 1:
             cut.append(replace(one, contact=replace(one.contact, los_ms=one.contact.aos_ms + duration_ms)))
     return tuple(cut)
+
+
+def _bits_ms(contact: Contact, duration_ms: int) -> int:
+    """Bits that a contact carries in its first milliseconds, times 1000."""
+    if not contact.rates:
+        return contact.downlink_bps * duration_ms
+    if duration_ms < 1:
+        return 0
+    started = replace(contact, los_ms=contact.aos_ms + duration_ms)
+    return sum(step.downlink_bps * length_ms for step, length_ms in started.spans())
+
+
+def _longest_ms(contact: Contact, bits_ms: int) -> int:
+    """The longest time from AOS on in which a contact carries no more than that."""
+    durations = range(1, contact.duration_ms + 1)
+    return bisect_right(durations, bits_ms, key=lambda duration_ms: _bits_ms(contact, duration_ms))
 
 
 def capture_times_ms(scenario: Scenario, planned: Sequence[PlannedContact], *, count: int) -> tuple[int, ...]:

@@ -206,8 +206,14 @@ def elevation_deg(positions_km: FloatArray, stations_km: FloatArray, ups: FloatA
     return np.asarray(np.degrees(np.arcsin(np.clip(sine, -1, 1))), dtype=np.float64)
 
 
+def look_angles(satellite: Satrec, station: Station, times_ms: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Geometric elevation (degrees) and range (km) of the satellite over a station, each (n,)."""
+    positions, place = earth_fixed_km(teme_km(satellite, times_ms), times_ms), station_km(station)
+    ranges_km = np.linalg.norm(positions - place, axis=1)
+    return elevation_deg(positions, place, station_up(station)), np.asarray(ranges_km, dtype=np.float64)
+
+
 def one_way_delay_ms(satellite: Satrec, station: Station, at_ms: int) -> int:
     """Light time between a station and the satellite, rounded up to whole milliseconds."""
-    times = np.array([at_ms], dtype=np.float64)
-    range_km = np.linalg.norm(earth_fixed_km(teme_km(satellite, times), times)[0] - station_km(station))
-    return math.ceil(1000 * float(range_km) / SPEED_OF_LIGHT_KM_PER_S)
+    _, ranges_km = look_angles(satellite, station, np.array([at_ms], dtype=np.float64))
+    return math.ceil(1000 * float(ranges_km[0]) / SPEED_OF_LIGHT_KM_PER_S)

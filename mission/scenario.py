@@ -1,8 +1,8 @@
 """The scenario: everything a mission run is told, from one TOML file.
 
 A scenario says where the satellite flies, who hears it, what the link loses, what energy there is, and what camera and detector are
-used. Each section has its own file: `scenario_onboard`, `scenario_orbit`, `scenario_contacts`, `scenario_link`. Keys that do not exist
-are refused, with the nearest one that does.
+used. Each section has its own file: `scenario_onboard`, `scenario_orbit`, `scenario_contacts`, `scenario_link`,
+`scenario_radio`. Keys that do not exist are refused, with the nearest one that does.
 """
 
 import tomllib
@@ -20,6 +20,7 @@ from mission.scenario_link import ChannelSection, LinkSection
 from mission.scenario_onboard import DetectorSection, PolicySection, PowerSection, SensorSection, StoreSection
 from mission.scenario_orbit import OrbitSection
 from mission.scenario_problems import problems_of
+from mission.scenario_radio import RadioSection
 from mission.scenario_section import NonNegativeInt, Section
 
 SCENARIOS_FOLDER = Path(__file__).parent / "scenarios"
@@ -73,6 +74,8 @@ class Scenario(Section):
     """Where contacts come from."""
     contact: Annotated[tuple[ContactSection, ...], Field(strict=False)] = ()
     """The listed contacts, where `contacts.source` is `list`."""
+    radio: RadioSection | None = None
+    """The radio; with it, contacts from the orbit get their rates and losses from the elevation."""
     channel: ChannelSection = ChannelSection()
     """What the link does to frames."""
     link: LinkSection = LinkSection()
@@ -99,6 +102,16 @@ class Scenario(Section):
                     f"orbit.tle has its epoch {abs(age_days):.0f} days {'before' if age_days > 0 else 'after'} mission.start; "
                     f"use elements within {ELEMENTS_AGE_LIMIT_DAYS} days of it, or orbit.altitude_km"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> Self:
+        if self.radio is None:
+            return self
+        if self.contacts.source == "list":
+            raise ValueError('[radio] needs elevations: set contacts.source = "orbit", or remove [radio]')
+        if "downlink_bps" in self.contacts.model_fields_set:
+            raise ValueError("[radio] gives the contacts their rates; remove contacts.downlink_bps, or remove [radio]")
         return self
 
     @model_validator(mode="after")

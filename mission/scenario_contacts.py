@@ -14,7 +14,7 @@ class ContactsSection(Section):
     source: Literal["orbit", "list"] = "orbit"
     """`orbit`: the windows of `[orbit]` over its stations. `list`: the `[[contact]]` entries."""
     downlink_bps: PositiveInt = 1_000_000
-    """Rate to the ground of contacts from the orbit, bits per second, whole transfer frames counted."""
+    """Rate to the ground of contacts from the orbit, bits per second, whole transfer frames counted; without `[radio]`."""
     uplink_bps: NonNegativeInt = 64_000
     """Rate to the satellite of contacts from the orbit, bits per second; 0: the stations only listen."""
     ground_delay_ms: NonNegativeInt = 20

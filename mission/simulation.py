@@ -111,7 +111,7 @@ class World:
         for action in self.computer.handle(event, self.now_ms):
             match action:
                 case link_events.TransmitFrame():
-                    self._transmit_down(action.frame)
+                    self._transmit_down(action.frame, robust=action.robust)
                 case link_events.WakeAt():
                     self._wake("down", action.at_ms)
                 case onboard_events.LayersSent():
@@ -198,15 +198,15 @@ class World:
 
     # ---- the link
 
-    def _transmit_down(self, frame: bytes) -> None:
+    def _transmit_down(self, frame: bytes, *, robust: bool) -> None:
         if self._down is None or self._log is None:
             return
         self._log.sent_bytes += len(frame)
         self._log.frames += 1
         self._link_bytes += len(frame)
         self._note("down", frame)
-        free_ms = self._down.departure_ms(len(frame), self.now_ms)
-        for arrival in self._down.transmit(frame, self.now_ms):
+        free_ms = self._down.departure_ms(len(frame), self.now_ms, robust)
+        for arrival in self._down.transmit(frame, self.now_ms, robust):
             self.schedule(arrival.at_ms, lambda a=arrival: self._arrive_down(a))  # type: ignore[misc]
         self._wake("down", free_ms)
 
@@ -246,7 +246,7 @@ class World:
         frame_bytes = (
             self.computer.profile.frame_bytes if direction == "down" else self.station.profile.uplink_frame_bytes
         )
-        if channel.departure_ms(frame_bytes, self.now_ms) > self._los_ms:
+        if channel.departure_ms(frame_bytes, self.now_ms, robust=True) > self._los_ms:  # the slower of the two
             return
         if direction == "down":
             self.tell_computer(link_events.TransmitterReady())

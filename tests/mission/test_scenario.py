@@ -38,10 +38,10 @@ def refusal(tmp_path, text):
 
 
 def test_shipped_scenarios_load():
-    assert set(shipped_scenarios()) >= {"default", "one_percent"}
+    assert set(shipped_scenarios()) >= {"adaptive", "default", "one_percent"}
     for name in shipped_scenarios():
         scenario = load_scenario(name)
-        assert scenario.contacts.capacity_raw_fraction is not None
+        assert (scenario.contacts.capacity_raw_fraction is None) == (scenario.radio is not None)
         assert len(scenario.orbit.stations) == 4
     assert load_scenario(None) == load_scenario("default")
     assert load_scenario("one_percent").contacts.capacity_raw_fraction == 0.01
