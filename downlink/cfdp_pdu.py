@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import ClassVar
 
+from downlink.cfdp_file_data import FileDataFormat
 from downlink.cfdp_header import (
     ConditionCode,
     Direction,
@@ -105,7 +106,7 @@ class FileData:
     def encode(self) -> bytes:
         """The PDU as bytes."""
         if self.segment_metadata is None:
-            return encode_file_data(self.header, self.offset, self.data)
+            return FileDataFormat(self.header).encode(self.offset, self.data)
         if len(self.segment_metadata) > MAX_SEGMENT_METADATA_BYTES or not 0 <= self.record_continuation <= 3:
             raise CfdpPduError(
                 f"segment metadata of {len(self.segment_metadata)} bytes; at most {MAX_SEGMENT_METADATA_BYTES} fit"
@@ -264,13 +265,6 @@ class KeepAlive:
 
 
 Pdu = Metadata | FileData | EndOfFile | Finished | Ack | Nak | Prompt | KeepAlive
-
-
-def encode_file_data(header: PduHeader, offset: int, data: bytes) -> bytes:
-    """A FileData PDU without segment metadata, as bytes: the short way for the PDU that is sent most."""
-    body = _offset(header, offset) + data
-    start = header.encode(Direction.TOWARDS_RECEIVER, len(body) + header.crc_bytes, file_data=True)
-    return _with_crc(header, start + body)
 
 
 def max_segment_bytes(header: PduHeader, max_pdu_bytes: int) -> int:

@@ -1,8 +1,8 @@
 """The sending side of CFDP (727.0-B-5, class 2 and class 1): many file transactions towards one destination.
 
-The radio pulls: it asks `next_pdu` whenever there is room. What it gets, in this order:
-acknowledgements of Finished, EndOfFile PDUs due again, segments asked for again, then new files; of both the highest priority
-first, equal ones in the order they were put. A file put later may so interrupt one that is half sent.
+The radio pulls: it asks `next_pdu` whenever there is room. What it gets, in this order: acknowledgements of Finished, EndOfFile PDUs
+due again, then the file of the highest priority, whether with segments asked for again or with new ones; of equal files the repeats
+first, then the file put first. A file put later may so interrupt one that is half sent, and a repeat never holds up a better file.
 
 A transaction:
 
@@ -12,22 +12,35 @@ A transaction:
 
 NAKs are served at any time. No number of time-outs ends a transaction unless `ack_limit` says so, and time stands still between
 `suspend` and `resume`.
+
+A source restored from a snapshot does not know what it sent after the snapshot was taken. The EndOfFile of such a file goes first: the
+destination answers with what it lacks, or that it has all, and nothing that it has is sent again.
 """
 
-import heapq
 from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 
 from downlink.byte_ranges import ByteRanges
-from downlink.cfdp_checksum import file_checksum
+from downlink.cfdp_checksum import stored_checksum
 from downlink.cfdp_decoding import decode_pdu
 from downlink.cfdp_events import PduRefused, SourceEvent, SourceStatistics, TransactionFinished, TransactionId
 from downlink.cfdp_header import ConditionCode, Direction, FileStatus, PduHeader, TransactionStatus
-from downlink.cfdp_pdu import Ack, DirectiveCode, EndOfFile, Finished, Nak, Pdu, encode_file_data, max_segment_bytes
+from downlink.cfdp_pdu import (
+    Ack,
+    DirectiveCode,
+    EndOfFile,
+    Finished,
+    Metadata,
+    Nak,
+    Pdu,
+    max_segment_bytes,
+)
 from downlink.cfdp_snapshot import pack_snapshot, unpack_snapshot
-from downlink.cfdp_source_transaction import SourceSettings, SourceTransaction
+from downlink.cfdp_source_queue import SourceQueue
+from downlink.cfdp_source_transaction import NO_FILE, SourceSettings, SourceTransaction
 from downlink.errors import CfdpPduError, CfdpTransactionError
+from downlink.file_ports import FileInMemory, ReadableFile
 from downlink.link_timers import LinkTimers
 
 _SNAPSHOT_KIND = b"CFSR"
@@ -48,9 +61,7 @@ class CfdpSource:
         # An acknowledgement pushed out here is asked for again by the destination.
         self._responses: deque[bytes] = deque(maxlen=_MAX_WAITING_RESPONSES)
         self._eofs_due: deque[int] = deque()
-        # Heaps of `_turn`s.
-        self._asked_again: list[tuple[int, int, int]] = []
-        self._unsent: list[tuple[int, int, int]] = []
+        self._queue = SourceQueue(self._transactions)
         self._puts = 0
         self._events: list[SourceEvent] = []
 
@@ -62,19 +73,52 @@ class CfdpSource:
         transaction_seq: int,
         source_name: str,
         destination_name: str,
-        file_bytes: bytes,
+        file_bytes: bytes | ReadableFile,
         priority: int = 0,
         acknowledged: bool = True,
         sent_before: bool = False,
     ) -> TransactionId:
         """Queues a file. `transaction_seq` must be new; a higher `priority` is served first.
 
-        `sent_before` takes a class 2 file up again after a reboot without a snapshot, however much of it had left: it begins
-        with its EndOfFile, and the destination asks for what it lacks, the Metadata PDU and every byte if need be.
-        Raises CfdpTransactionError when the number is in use, CfdpPduError when a field does not fit its PDU.
+        `sent_before`: the same file was put under the same number before a reboot, and nobody knows how much of it was sent. Its
+        EndOfFile then goes first, and only what the destination asks for follows.
+
+        Raises CfdpTransactionError when the number is in use or the file cannot be read, CfdpPduError when a field does not fit its PDU.
         """
         if transaction_seq in self._transactions:
             raise CfdpTransactionError(f"transaction {transaction_seq} is still open; give every file a new number")
+        file = FileInMemory(file_bytes) if isinstance(file_bytes, bytes) else file_bytes
+        metadata = self._metadata(transaction_seq, file, acknowledged, (source_name, destination_name))
+        metadata_pdu = metadata.encode()
+        if max(len(name.encode()) for name in (source_name, destination_name)) > self.settings.max_name_bytes:
+            raise CfdpPduError(
+                f"file name {max(source_name, destination_name, key=len)[:40]!r}... is longer than"
+                f" {self.settings.max_name_bytes} bytes; use a shorter one"
+            )
+        checksum = stored_checksum(metadata.checksum_type, file, file.size_bytes)
+        if checksum is None:
+            raise CfdpTransactionError(
+                f"file of transaction {transaction_seq} is shorter than its {file.size_bytes} bytes"
+            )
+        transaction = SourceTransaction(
+            metadata=metadata,
+            metadata_pdu=metadata_pdu,
+            file=file,
+            eof_checksum=checksum,
+            eof_size_bytes=file.size_bytes,
+            priority=priority,
+            put_order=self._puts,
+            end_first=sent_before and acknowledged,
+        )
+        self._puts += 1
+        self._transactions[transaction_seq] = transaction
+        self._queue.add_unsent(transaction)
+        return transaction.transaction
+
+    def _metadata(
+        self, transaction_seq: int, file: ReadableFile, acknowledged: bool, names: tuple[str, str]
+    ) -> Metadata:
+        """The Metadata PDU of a new transaction, checked for room."""
         header = PduHeader(
             source_entity_id=self.local_entity_id,
             destination_entity_id=self.remote_entity_id,
@@ -83,30 +127,17 @@ class CfdpSource:
             transaction_seq_bytes=self.settings.transaction_seq_bytes,
             unacknowledged=not acknowledged,
             with_crc=self.settings.with_crc,
-            large_file=len(file_bytes) > 0xFFFFFFFF,
+            large_file=file.size_bytes > 0xFFFFFFFF,
         )
         max_segment_bytes(header, self.settings.max_pdu_bytes)
-        transaction = SourceTransaction(
+        return Metadata(
             header=header,
-            source_name=source_name,
-            destination_name=destination_name,
-            file_bytes=file_bytes,
+            file_size_bytes=file.size_bytes,
+            source_name=names[0],
+            destination_name=names[1],
             checksum_type=self.settings.checksum_type,
-            eof_checksum=file_checksum(self.settings.checksum_type, file_bytes),
-            eof_size_bytes=len(file_bytes),
-            priority=priority,
-            put_order=self._puts,
             closure_requested=self.settings.closure_requested and not acknowledged,
         )
-        transaction.metadata().encode()
-        self._puts += 1
-        self._transactions[transaction_seq] = transaction
-        if sent_before:
-            transaction.metadata_sent, transaction.next_offset = True, len(file_bytes)
-            self._eofs_due.append(transaction_seq)
-        else:
-            heapq.heappush(self._unsent, _turn(transaction))
-        return transaction.transaction
 
     def cancel(self, transaction_seq: int) -> None:
         """Gives a transaction up. It is over when the destination has been told, and a TransactionFinished event says so."""
@@ -141,13 +172,18 @@ class CfdpSource:
             self._time_out(self._transactions[overdue])
         if self._responses:
             return self._responses.popleft()
-        return self._next_eof_again(now_ms) or self._next_asked_again(room_bytes) or self._next_new(now_ms, room_bytes)
+        if self._eofs_due and (eof := self._next_eof_again(now_ms)) is not None:
+            return eof
+        while (transaction := self._queue.front()) is not None:
+            if (pdu := self._next_of(transaction, now_ms, room_bytes)) is not None:
+                return pdu
+        return None
 
     def next_wakeup_ms(self, now_ms: int) -> int | None:
         """When to ask `next_pdu` again if it gave None: `now_ms` when something waits, None when only a PDU or a put can help."""
         if self._timers.suspended:
             return None
-        if self._responses or self._eofs_due or self._asked_again or self._unsent:
+        if self._responses or self._eofs_due or self._queue:
             return now_ms
         due = self._timers.next_due_ms()
         return None if due is None else max(due, now_ms)
@@ -175,17 +211,12 @@ class CfdpSource:
     @property
     def unsent_bytes(self) -> int:
         """File bytes that have never been sent."""
-        waiting = (self._transactions.get(seq) for _, _, seq in self._unsent)
-        return sum(len(each.file_bytes) - each.next_offset for each in waiting if each is not None)
+        return sum(each.unsent_bytes for each in self._queue.unsent)
 
     @property
     def unsent_priority(self) -> int | None:
         """The highest priority among files with bytes that have never been sent, None where there are none."""
-        waiting = (self._transactions.get(seq) for _, _, seq in self._unsent)
-        return max(
-            (each.priority for each in waiting if each is not None and each.next_offset < len(each.file_bytes)),
-            default=None,
-        )
+        return self._queue.unsent_priority
 
     @property
     def asked_again_bytes(self) -> int:
@@ -212,7 +243,7 @@ class CfdpSource:
             "timers": self._timers.remaining_ms(now_ms),
             "responses": [pdu.hex() for pdu in self._responses],
             "eofs_due": list(self._eofs_due),
-            "unsent": [seq for _, _, seq in sorted(self._unsent)],
+            "unsent": [each.header.transaction_seq for each in self._queue.unsent],
             "transactions": [transaction.record() for transaction in self._transactions.values()],
         }
         return pack_snapshot(_SNAPSHOT_KIND, record)
@@ -223,11 +254,13 @@ class CfdpSource:
         snapshot: bytes,
         *,
         now_ms: int,
-        file_bytes_of: Callable[[TransactionId, str], bytes | None],
+        file_bytes_of: Callable[[TransactionId, str], bytes | ReadableFile | None],
         settings: SourceSettings | None = None,
+        up_to_date: bool = False,
     ) -> "CfdpSource":
         """The source that `snapshot` was taken of. `file_bytes_of(transaction, source_name)` gives the files back.
 
+        `up_to_date`: nothing was sent or received after the snapshot was taken, so everything goes on as if nothing had happened.
         A file that is gone or changed is given up with FILESTORE_REJECTION. Raises CfdpSnapshotError on a damaged snapshot.
         """
         record, _ = unpack_snapshot(_SNAPSHOT_KIND, snapshot)
@@ -240,9 +273,11 @@ class CfdpSource:
             transaction = SourceTransaction.from_record(entry)
             seq = transaction.header.transaction_seq
             source._transactions[seq] = transaction
-            source._ask_again(transaction)
+            if not up_to_date:
+                transaction.end_first = not (transaction.eof_sent or transaction.header.unacknowledged)
+            source._queue.add_repeats(transaction)
             if seq in unsent:
-                heapq.heappush(source._unsent, _turn(transaction))
+                source._queue.add_unsent(transaction)
         for key, remaining_ms in record["timers"]:
             source._timers.start(key, now_ms, remaining_ms)
         for transaction in list(source._transactions.values()):
@@ -252,18 +287,21 @@ class CfdpSource:
         return source
 
     def _give_file_back(
-        self, transaction: SourceTransaction, file_bytes_of: Callable[[TransactionId, str], bytes | None]
+        self,
+        transaction: SourceTransaction,
+        file_bytes_of: Callable[[TransactionId, str], bytes | ReadableFile | None],
     ) -> None:
         if transaction.cancelled:
             return
-        file_bytes = file_bytes_of(transaction.transaction, transaction.source_name)
-        same = (
-            file_bytes is not None
-            and len(file_bytes) == transaction.eof_size_bytes
-            and file_checksum(transaction.checksum_type, file_bytes) == transaction.eof_checksum
-        )
-        if file_bytes is not None and same:
-            transaction.file_bytes = file_bytes
+        found = file_bytes_of(transaction.transaction, transaction.metadata.source_name)
+        file = FileInMemory(found) if isinstance(found, bytes) else found
+        size_bytes, checksum_type = transaction.eof_size_bytes, transaction.metadata.checksum_type
+        if (
+            file is not None
+            and file.size_bytes == size_bytes
+            and stored_checksum(checksum_type, file, size_bytes) == transaction.eof_checksum
+        ):
+            transaction.file = file
         else:
             self._cancel(transaction, ConditionCode.FILESTORE_REJECTION)
 
@@ -304,9 +342,10 @@ class CfdpSource:
         for start, end in nak.requests:
             if start == end == 0:
                 transaction.metadata_requested = transaction.metadata_sent
-            # What has never been sent is not lost: it comes as new data.
-            transaction.requested.add(start, min(end, transaction.next_offset))
-        self._ask_again(transaction)
+            # What has never been sent is not lost: it comes as new data, unless the EndOfFile has gone already.
+            sent_until = transaction.eof_size_bytes if transaction.eof_sent else transaction.next_offset
+            transaction.requested.add(start, min(end, sent_until))
+        self._queue.add_repeats(transaction)
 
     def _acknowledge(self, finished: Finished, status: TransactionStatus) -> None:
         acknowledgement = Ack(
@@ -337,36 +376,49 @@ class CfdpSource:
                 return self._send_eof(transaction, now_ms)
         return None
 
-    def _next_asked_again(self, room_bytes: int | None) -> bytes | None:
-        while self._asked_again:
-            transaction = self._transactions.get(self._asked_again[0][2])
-            if transaction is not None and transaction.metadata_requested:
-                transaction.metadata_requested = False
-                return transaction.count(transaction.metadata().encode())
-            if transaction is not None and transaction.requested:
-                start, end = transaction.requested.take_first(self._segment_bytes(transaction, room_bytes))
-                transaction.statistics.retransmitted_bytes += end - start
-                return transaction.count(encode_file_data(transaction.header, start, transaction.file_bytes[start:end]))
-            heapq.heappop(self._asked_again)
-        return None
+    def _next_of(self, transaction: SourceTransaction, now_ms: int, room_bytes: int | None) -> bytes | None:
+        """The next PDU of the transaction at the front of the queue; None, and it is at the front no more, when it has none."""
+        if transaction.has_repeats:
+            return self._next_repeat(transaction, room_bytes)
+        if transaction.end_first:
+            self._queue.drop_unsent()
+            transaction.end_first, transaction.metadata_sent = False, True
+            return self._send_eof(transaction, now_ms)
+        if not transaction.metadata_sent:
+            transaction.metadata_sent = True
+            return transaction.count(transaction.metadata_pdu)
+        start = transaction.next_offset
+        if start == transaction.eof_size_bytes:
+            self._queue.drop_unsent()
+            return self._send_eof(transaction, now_ms)
+        end = min(start + self._segment_bytes(transaction, room_bytes), transaction.eof_size_bytes)
+        segment = self._read(transaction, start, end)
+        if segment is None:
+            return None
+        transaction.next_offset = end
+        transaction.statistics.new_bytes += end - start
+        return transaction.count(transaction.file_data.encode(start, segment))
 
-    def _next_new(self, now_ms: int, room_bytes: int | None) -> bytes | None:
-        while self._unsent:
-            transaction = self._transactions.get(self._unsent[0][2])
-            if transaction is None or transaction.cancelled:
-                heapq.heappop(self._unsent)
-                continue
-            if not transaction.metadata_sent:
-                transaction.metadata_sent = True
-                return transaction.count(transaction.metadata().encode())
-            start = transaction.next_offset
-            if start == len(transaction.file_bytes):
-                heapq.heappop(self._unsent)
-                return self._send_eof(transaction, now_ms)
-            segment = transaction.file_bytes[start : start + self._segment_bytes(transaction, room_bytes)]
-            transaction.next_offset += len(segment)
-            transaction.statistics.new_bytes += len(segment)
-            return transaction.count(encode_file_data(transaction.header, start, segment))
+    def _next_repeat(self, transaction: SourceTransaction, room_bytes: int | None) -> bytes | None:
+        if transaction.metadata_requested:
+            transaction.metadata_requested = False
+            return transaction.count(transaction.metadata_pdu)
+        start, end = transaction.requested.take_first(self._segment_bytes(transaction, room_bytes))
+        segment = self._read(transaction, start, end)
+        if segment is None:
+            return None
+        never_sent = max(0, end - max(start, transaction.next_offset))
+        transaction.next_offset = max(end, transaction.next_offset)
+        transaction.statistics.new_bytes += never_sent
+        transaction.statistics.retransmitted_bytes += end - start - never_sent
+        return transaction.count(transaction.file_data.encode(start, segment))
+
+    def _read(self, transaction: SourceTransaction, start: int, end: int) -> bytes | None:
+        """Bytes of the file; None, and the transaction is given up, where they are gone."""
+        segment = transaction.file.read(start, end)
+        if len(segment) == end - start:
+            return segment
+        self._cancel(transaction, ConditionCode.FILESTORE_REJECTION)
         return None
 
     def _send_eof(self, transaction: SourceTransaction, now_ms: int) -> bytes:
@@ -380,7 +432,7 @@ class CfdpSource:
             fault_entity_id=self.local_entity_id if transaction.cancelled else None,
         )
         encoded = transaction.count(pdu.encode())
-        if transaction.header.unacknowledged and (transaction.cancelled or not transaction.closure_requested):
+        if transaction.header.unacknowledged and (transaction.cancelled or not transaction.metadata.closure_requested):
             delivered = False if transaction.cancelled else None
             self._finish(transaction, transaction.condition, delivered, FileStatus.UNREPORTED)
         else:
@@ -389,19 +441,16 @@ class CfdpSource:
         return encoded
 
     def _segment_bytes(self, transaction: SourceTransaction, room_bytes: int | None) -> int:
-        largest = max_segment_bytes(transaction.header, self.settings.max_pdu_bytes)
+        overhead = transaction.file_data.overhead_bytes
+        largest = self.settings.max_pdu_bytes - overhead
         if room_bytes is None:
             return largest
-        fitting = room_bytes - (self.settings.max_pdu_bytes - largest)
+        fitting = room_bytes - overhead
         shortest = min(_SHORTEST_CUT_BYTES, largest)
         if fitting >= shortest:
             return min(fitting, largest)
         # Two segments share what is left of this frame and the whole of the next.
         return max(shortest, (largest + fitting) // 2)
-
-    def _ask_again(self, transaction: SourceTransaction) -> None:
-        if (transaction.requested or transaction.metadata_requested) and _turn(transaction) not in self._asked_again:
-            heapq.heappush(self._asked_again, _turn(transaction))
 
     # ---- how transactions end
 
@@ -427,10 +476,9 @@ class CfdpSource:
             self._finish(transaction, condition, False, FileStatus.UNREPORTED)
             return
         transaction.eof_size_bytes = transaction.next_offset
-        transaction.eof_checksum = file_checksum(
-            transaction.checksum_type, transaction.file_bytes[: transaction.next_offset]
-        )
-        transaction.file_bytes = b""
+        sent_checksum = stored_checksum(transaction.metadata.checksum_type, transaction.file, transaction.next_offset)
+        transaction.eof_checksum = sent_checksum or 0  # A file that is gone has none.
+        transaction.file = NO_FILE
         transaction.requested = ByteRanges()
         transaction.metadata_requested = False
         self._timers.cancel(transaction.header.transaction_seq)
@@ -450,8 +498,3 @@ class CfdpSource:
                 statistics=transaction.statistics,
             )
         )
-
-
-def _turn(transaction: SourceTransaction) -> tuple[int, int, int]:
-    """Sort key: who is served first. Ends with the transaction's number."""
-    return -transaction.priority, transaction.put_order, transaction.header.transaction_seq

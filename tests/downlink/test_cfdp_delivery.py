@@ -106,12 +106,13 @@ class PretendLink:
             due_ms = self.now_ms + TICK_MS * self.random.randrange(self.faults.max_delay_ticks)
             self.in_flight.append((due_ms, self.pdus_flown, towards_ground, pdu))
 
-    def reboot_source(self):
+    def reboot_source(self, *, up_to_date=False):
         self.source = CfdpSource.restore(
             self.source.snapshot(self.now_ms),
             now_ms=self.now_ms,
             file_bytes_of=lambda transaction, _: self.files[transaction.transaction_seq],
             settings=self.source_settings,
+            up_to_date=up_to_date,
         )
 
     def reboot_destination(self):
@@ -320,7 +321,7 @@ def test_snapshot_and_restore_change_nothing():
         while not link.quiet:
             link.tick()
             if reboot:
-                link.reboot_source()
+                link.reboot_source(up_to_date=True)
                 link.reboot_destination()
         link.check_all_delivered()
         return log

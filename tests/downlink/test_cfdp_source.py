@@ -302,6 +302,8 @@ def test_what_cannot_be_sent_is_refused_at_once():
         source.put(transaction_seq=1, **fields)
     with pytest.raises(CfdpPduError, match="at most 255"):
         source.put(transaction_seq=2, **fields | {"source_name": "n" * 300})
+    with pytest.raises(CfdpPduError, match="longer than 63"):
+        CfdpSource(1, 2, SourceSettings.nasa_cf()).put(transaction_seq=2, **fields | {"source_name": "n" * 64})
     with pytest.raises(CfdpPduError, match="sequence number"):
         source.put(transaction_seq=1 << 32, **fields)
     with pytest.raises(CfdpPduError, match="no room for file data"):
@@ -377,10 +379,89 @@ def test_after_a_reboot_the_order_of_unsent_files_is_the_same():
     source.next_pdu(0), source.next_pdu(0)
     put(source, 4, 9)
     restored = CfdpSource.restore(
-        source.snapshot(0), now_ms=0, file_bytes_of=lambda *_: CONTENT, settings=source.settings
+        source.snapshot(0), now_ms=0, file_bytes_of=lambda *_: CONTENT, settings=source.settings, up_to_date=True
     )
     assert restored.unsent_priority == 9
     assert shape(drain(restored)) == shape(drain(source))
+
+
+def test_a_source_restored_from_an_older_snapshot_sends_only_what_it_is_asked_for():
+    source = source_with(ack_timeout_ms=100)
+    for seq in (1, 2):
+        put(source, seq, 0)
+    source.next_pdu(0)
+    restored = CfdpSource.restore(
+        source.snapshot(0), now_ms=0, file_bytes_of=lambda *_: CONTENT, settings=source.settings
+    )
+    assert shape(drain(restored)) == [(1, "EndOfFile"), (2, "EndOfFile")]
+    restored.receive(nak(1, (200, 250)), 10)
+    restored.receive(nak(2, (0, 0), (0, 250)), 10)
+    assert shape(drain(restored, 10)) == [
+        (1, "FileData", 200),
+        (2, "Metadata"),
+        (2, "FileData", 0),
+        (2, "FileData", 100),
+        (2, "FileData", 200),
+    ]
+    # Both are new as far as this source knows; what is asked for once more is a repeat.
+    assert (restored.statistics(2).new_bytes, restored.statistics(2).retransmitted_bytes) == (250, 0)
+    restored.receive(nak(2, (200, 250)), 20)
+    assert shape(drain(restored, 20)) == [(2, "FileData", 200)]
+    assert (restored.statistics(2).new_bytes, restored.statistics(2).retransmitted_bytes) == (250, 50)
+
+
+def test_a_file_put_again_after_a_reboot_sends_only_what_it_is_asked_for():
+    source = source_with(ack_timeout_ms=100)
+    source.put(transaction_seq=9, source_name="", destination_name="", file_bytes=CONTENT, sent_before=True)
+    assert source.unsent_priority == 0
+    assert shape(drain(source)) == [(9, "EndOfFile")]
+    assert shape(drain(source, 100)) == [(9, "EndOfFile")]
+    (event,) = source.receive(finished(9), 110)
+    assert event.delivered
+    assert event.statistics.new_bytes == 0
+
+
+def test_a_repeat_of_a_poor_file_does_not_go_before_a_new_file_of_worth():
+    source = source_with()
+    put(source, 1, 1)
+    drain(source)
+    put(source, 2, 5)
+    put(source, 3, 1)
+    source.receive(nak(1, (100, 200)), 0)
+    order = [seq for seq, *_ in shape(drain(source))]
+    assert order == [2] * 5 + [1] + [3] * 5
+
+
+class Disk:
+    """A file that may be cut behind the source's back."""
+
+    def __init__(self, content):
+        self.content, self.size_bytes = content, len(content)
+
+    def read(self, start, end):
+        return self.content[start:end]
+
+
+def test_a_file_may_be_read_piece_by_piece():
+    source = source_with(content=Disk(CONTENT))
+    put(source, 1, 0, content=Disk(CONTENT))
+    pdus = drain(source)
+    assert b"".join(pdu.data for pdu in pdus if isinstance(pdu, FileData)) == CONTENT
+    assert pdus[-1].checksum == file_checksum(ChecksumType.CRC_32, CONTENT)
+
+
+def test_a_file_that_is_cut_while_it_is_sent_is_given_up():
+    source, disk = source_with(), Disk(CONTENT)
+    put(source, 1, 0, content=disk)
+    put(source, 2, 0)
+    source.next_pdu(0), source.next_pdu(0)
+    disk.content = CONTENT[:150]
+    pdus = drain(source)
+    assert shape(pdus)[0] == (2, "Metadata")
+    (given_up,) = [pdu for pdu in pdus + drain(source) if pdu.header.transaction_seq == 1]
+    assert (given_up.condition, given_up.file_size_bytes) == (ConditionCode.FILESTORE_REJECTION, 100)
+    with pytest.raises(CfdpTransactionError, match="shorter than its 250 bytes"):
+        put(source, 3, 0, content=disk)
 
 
 def test_a_cancelled_file_is_passed_over_wherever_it_waits():
