@@ -46,7 +46,7 @@ def read_whole(frame: SensorFrame) -> np.ndarray | None:
 
 def lossless(pixels: np.ndarray) -> LosslessBaseline:
     """The better of reversible JPEG 2000 and zstd over horizontal differences, on (bands, height, width)."""
-    jpeg2000 = len(_jpeg2000(pixels, reversible=True, quality_percent=(100,)))
+    jpeg2000 = len(encode_jpeg2000(pixels, reversible=True, quality_percent=(100,)))
     differences = np.diff(pixels, axis=2, prepend=pixels[:, :, :1] * 0)
     planes = differences.view(np.uint8).reshape(-1, pixels.dtype.itemsize).T
     zstd = len(zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(np.ascontiguousarray(planes).tobytes()))
@@ -66,7 +66,7 @@ def lossy_at_equal_quality(pixels: np.ndarray, regions: Sequence[Window], target
     if not mask.any() or target_mse <= 0:
         return None
     target_db = -10 * math.log10(target_mse)
-    coded = _jpeg2000(pixels, reversible=False, quality_percent=LADDER_PERCENT)
+    coded = encode_jpeg2000(pixels, reversible=False, quality_percent=LADDER_PERCENT)
     below, above = 0, len(LADDER_PERCENT)
     quality: dict[int, tuple[int, float]] = {}
     while above - below > 1 or above not in quality:
@@ -87,15 +87,21 @@ def lossy_at_equal_quality(pixels: np.ndarray, regions: Sequence[Window], target
 
 def _judge(pixels: np.ndarray, codestream: bytes, mask: np.ndarray) -> tuple[int, float]:
     """(bytes, minus ten log10 of the squared error inside the mask) of one coding."""
-    with warnings.catch_warnings(), MemoryFile(codestream, ext=".j2k") as memory:
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        with memory.open(driver="JP2OpenJPEG") as dataset:
-            rebuilt = dataset.read()
-    mse = squared_error(pixels, rebuilt, mask).mse
+    mse = squared_error(pixels, decode_jpeg2000(codestream), mask).mse
     return len(codestream), -10 * math.log10(max(mse or 0.0, 1e-9))
 
 
-def _jpeg2000(pixels: np.ndarray, *, reversible: bool, quality_percent: Sequence[float]) -> bytes:
+def decode_jpeg2000(codestream: bytes) -> np.ndarray:
+    """Pixels (bands, height, width) of a codestream."""
+    with warnings.catch_warnings(), MemoryFile(codestream, ext=".j2k") as memory:
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with memory.open(driver="JP2OpenJPEG") as dataset:
+            pixels: np.ndarray = dataset.read()
+    return pixels
+
+
+def encode_jpeg2000(pixels: np.ndarray, *, reversible: bool, quality_percent: Sequence[float]) -> bytes:
+    """Pixels (bands, height, width) as one tile of quality layers, whose cumulative bytes are percentages of the raw pixels."""
     bands, height, width = pixels.shape
     options: dict[str, Any] = {
         "CODEC": "J2K",

@@ -28,7 +28,7 @@ def test_the_lossy_baseline_costs_more_the_better_it_must_be(pixels):
 
 
 def test_the_lossy_baseline_lies_between_the_two_layers_around_its_target(pixels):
-    coded = baselines._jpeg2000(pixels, reversible=False, quality_percent=LADDER_PERCENT)
+    coded = baselines.encode_jpeg2000(pixels, reversible=False, quality_percent=LADDER_PERCENT)
     mask = np.zeros(pixels.shape[1:], bool)
     for window in REGIONS:
         mask[window.slices] = True
@@ -50,7 +50,7 @@ def test_a_target_that_no_layer_reaches_or_no_region_states_has_no_lossy_baselin
 
 
 def test_the_easiest_target_is_met_by_the_first_layer(pixels):
-    coded = baselines._jpeg2000(pixels, reversible=False, quality_percent=LADDER_PERCENT)
+    coded = baselines.encode_jpeg2000(pixels, reversible=False, quality_percent=LADDER_PERCENT)
     assert lossy_at_equal_quality(pixels, REGIONS, 1e9) == len(first_layers(coded, 1))
 
 
