@@ -23,8 +23,9 @@ from downlink.transfer_frame import TransferFrame, decode_transfer_frame
 KEY = bytes(range(0x10, 0x30))
 OUR = SecurityAssociation(spi=0x1234, key=KEY)
 SPACECRAFT = 0x2A5
-NOW_MS = 0x0123456789A
 ZONE = bytes.fromhex("1113c0010008112233445566778899")
+SECURED_BYTES = len(ZONE) + 10 + SECURITY_BYTES
+NOW_MS = 0x0123456789A
 GOLDEN_OPEN = "6942456789630000" + ZONE.hex() + "b55d"
 GOLDEN_SECURED = (
     "694245678963"  # primary header
@@ -42,7 +43,7 @@ def open_frame(zone=ZONE, **changes):
     return TransferFrame(**{**fields, **changes}, packet_zone=zone).encode()
 
 
-def verifier(*associations, frame_bytes=len(ZONE) + 10 + SECURITY_BYTES, spacecraft_id=SPACECRAFT, vc_ids=(2,)):
+def verifier(*associations, frame_bytes=SECURED_BYTES, spacecraft_id=SPACECRAFT, vc_ids=(2,)):
     return FrameVerifier(associations or (OUR,), spacecraft_id=spacecraft_id, frame_bytes=frame_bytes, vc_ids=vc_ids)
 
 
