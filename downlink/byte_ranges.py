@@ -41,6 +41,10 @@ class ByteRanges:
         """Adds the bytes start..end."""
         if start >= end:
             return
+        if self._ends and start == self._ends[-1]:  # The usual case: bytes in order.
+            self._ends[-1] = end
+            self.total_bytes += end - start
+            return
         first = bisect_left(self._ends, start)
         last = bisect_right(self._starts, end)
         if first < last:
@@ -74,6 +78,10 @@ class ByteRanges:
             start = self._ends[index]
             index += 1
         return missing
+
+    def touches(self, start: int, end: int) -> bool:
+        """Whether start..end overlaps or continues a range, so that adding it makes no range more."""
+        return bisect_left(self._ends, start) < bisect_right(self._starts, end)
 
     def covers(self, start: int, end: int) -> bool:
         """Whether all of start..end is in the set."""

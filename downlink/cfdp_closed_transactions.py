@@ -1,11 +1,11 @@
 """What a CFDP destination remembers of transactions that are over, so that late PDUs are answered and no file comes twice."""
 
 from collections import OrderedDict, deque
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from downlink.cfdp_events import TransactionId
-from downlink.cfdp_header import ConditionCode, FileStatus, PduHeader
+from downlink.cfdp_header import ConditionCode, Direction, FileStatus, PduHeader, decode_header
 from downlink.cfdp_pdu import Finished
 from downlink.link_timers import LinkTimers
 
@@ -43,15 +43,21 @@ class ClosedTransaction:
             fault_entity_id=None if blameless else self.header.destination_entity_id,
         )
 
-    def record(self) -> dict[str, Any]:
-        """The state, ready for JSON."""
-        return asdict(self)
+    def record(self) -> list[Any]:
+        """The state, ready for JSON, in the order of `from_record`."""
+        header = self.header.encode(Direction.TOWARDS_RECEIVER, 0, file_data=False).hex()
+        return [header, self.condition, self.complete, self.awaiting_ack, self.silent_timeouts]
 
     @classmethod
-    def from_record(cls, record: dict[str, Any]) -> "ClosedTransaction":
+    def from_record(cls, record: list[Any]) -> "ClosedTransaction":
         """The state that `record` was made of."""
-        restored = {"header": PduHeader(**record["header"]), "condition": ConditionCode(record["condition"])}
-        return cls(**record | restored)
+        return cls(
+            header=decode_header(bytes.fromhex(record[0])).header,
+            condition=ConditionCode(record[1]),
+            complete=record[2],
+            awaiting_ack=record[3],
+            silent_timeouts=record[4],
+        )
 
 
 class ClosedTransactions:

@@ -11,10 +11,11 @@ Between `suspend` and `resume` time stands still.
 
 from collections import deque
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 
-from downlink.cfdp_checksum import ChecksumType, file_checksum
+from downlink.byte_ranges import ByteRanges
+from downlink.cfdp_checksum import ChecksumType
 from downlink.cfdp_closed_transactions import ClosedTransaction, ClosedTransactions
 from downlink.cfdp_decoding import decode_pdu
 from downlink.cfdp_destination_transaction import DestinationSettings, DestinationTransaction
@@ -23,16 +24,22 @@ from downlink.cfdp_events import (
     DestinationStatistics,
     FileCompleted,
     MetadataReceived,
+    PartialFile,
     PduRefused,
     SegmentReceived,
     TransactionFailed,
     TransactionId,
 )
+from downlink.cfdp_file_data import identity_bytes
 from downlink.cfdp_header import ConditionCode, Direction, PduHeader, TransactionStatus
 from downlink.cfdp_pdu import Ack, DirectiveCode, EndOfFile, FileData, KeepAlive, Metadata, Pdu, Prompt
 from downlink.cfdp_snapshot import pack_snapshot, unpack_snapshot
 from downlink.errors import CfdpPduError, CfdpTransactionError
+from downlink.file_ports import FileSink
 from downlink.link_timers import LinkTimers
+from downlink.segment_buffer import SegmentBuffer, SinkBuffer
+
+OpenSink = Callable[[TransactionId], FileSink | None]
 
 _SNAPSHOT_KIND = b"CFDS"
 _MAX_WAITING_ACKS = 1024
@@ -45,33 +52,25 @@ class _Timer(StrEnum):
     INACTIVITY = "inactivity"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartialFile:
-    """What has arrived of a file that is not complete."""
-
-    source_name: str | None
-    """name at the source, where the Metadata PDU arrived"""
-    destination_name: str | None
-    """name at the destination, likewise"""
-    file_size_bytes: int | None
-    """length of the file, where it is known"""
-    prefix: bytes
-    """its beginning, up to the first gap"""
-    segments: tuple[tuple[int, bytes], ...]
-    """what arrived behind the gap: (offset, bytes), in order, not touching"""
-
-
 class CfdpDestination:
     """Receives files from the entities named in `source_entity_ids`, many transactions at once."""
 
     def __init__(
-        self, local_entity_id: int, source_entity_ids: Collection[int], settings: DestinationSettings | None = None
+        self,
+        local_entity_id: int,
+        source_entity_ids: Collection[int],
+        settings: DestinationSettings | None = None,
+        *,
+        open_sink: OpenSink | None = None,
     ) -> None:
+        """`open_sink(transaction)` gives a place for the bytes of a file, before its first; None: this file stays in memory."""
         self.local_entity_id = local_entity_id
         self.source_entity_ids = frozenset(source_entity_ids)
         self.settings = settings or DestinationSettings()
         self.refused_pdus = 0
+        self._open_sink = open_sink
         self._open: dict[TransactionId, DestinationTransaction] = {}
+        self._open_by_header: dict[bytes, DestinationTransaction] = {}
         self._closed = ClosedTransactions(
             capacity=self.settings.remembered_transactions,
             finished_timeout_ms=self.settings.finished_timeout_ms,
@@ -159,6 +158,15 @@ class CfdpDestination:
 
     def receive(self, pdu: bytes, now_ms: int) -> list[DestinationEvent]:
         """Takes a PDU from a source. Returns what there is to tell, whatever the bytes were."""
+        # Nearly all PDUs are FileData of an open transaction: those are known by the bytes of their header.
+        state = self._open_by_header.get(identity_bytes(pdu))
+        segment = None if state is None else state.file_data.split(pdu)
+        if state is not None and segment is not None:
+            state.heard = True
+            self._take_file_data(state, *segment, now_ms)
+            if state.eof is not None and state.complete and state.transaction in self._open:
+                self._complete(state)
+            return self.take_events()
         try:
             self._take(decode_pdu(pdu), now_ms)
         except CfdpPduError as error:
@@ -195,7 +203,8 @@ class CfdpDestination:
 
     def snapshot(self, now_ms: int, *, with_data: bool = True) -> bytes:
         """The state, with the bytes of unfinished files unless the user stores them apart (`with_data=False`)."""
-        segments = [piece for state in self._open.values() for _, piece in state.buffer.segments()] if with_data else []
+        in_memory = (state.buffer for state in self._open.values() if isinstance(state.buffer, SegmentBuffer))
+        segments = [piece for buffer in in_memory for _, piece in buffer.segments()] if with_data else []
         record = {
             "local_entity_id": self.local_entity_id,
             "source_entity_ids": sorted(self.source_entity_ids),
@@ -205,7 +214,7 @@ class CfdpDestination:
             "acks": [pdu.hex() for pdu in self._acks],
             "keep_alives": [pdu.hex() for pdu in self._keep_alives],
             "naks_due": list(self._naks_due),
-            "open": [state.record() for state in self._open.values()],
+            "open": [(state.buffer.holds_bytes, state.record()) for state in self._open.values()],
             "closed": self._closed.record(now_ms),
         }
         return pack_snapshot(_SNAPSHOT_KIND, record, b"".join(segments))
@@ -218,19 +227,25 @@ class CfdpDestination:
         now_ms: int,
         read_range: Callable[[TransactionId, int, int], bytes] | None = None,
         settings: DestinationSettings | None = None,
+        open_sink: OpenSink | None = None,
     ) -> "CfdpDestination":
         """The destination that `snapshot` was taken of.
 
-        `read_range(transaction, start, end)` gives stored bytes back where the snapshot was taken without data. Raises CfdpSnapshotError
-        on a damaged snapshot.
+        `read_range(transaction, start, end)` gives stored bytes back where the snapshot was taken without data. `open_sink` opens the
+        sinks again; what was written to one before the snapshot must still be there, what was written later comes again. Raises
+        CfdpSnapshotError on a damaged snapshot.
         """
         record, blob = unpack_snapshot(_SNAPSHOT_KIND, snapshot)
-        destination = cls(record["local_entity_id"], record["source_entity_ids"], settings)
+        destination = cls(record["local_entity_id"], record["source_entity_ids"], settings, open_sink=open_sink)
         position = 0
-        for entry in record["open"]:
+        for in_memory, entry in record["open"]:
             state = DestinationTransaction.from_record(entry)
-            destination._open[state.transaction] = state
-            for start, end in entry["ranges"]:
+            destination._enter(state)
+            if not in_memory:
+                # Without its sink, a file begins again.
+                state.buffer.ranges = ByteRanges(entry[3] if isinstance(state.buffer, SinkBuffer) else ())
+                continue
+            for start, end in entry[3]:
                 if record["with_data"]:
                     state.buffer.add(start, blob[position : position + end - start])
                     position += end - start
@@ -274,18 +289,25 @@ class CfdpDestination:
         if len(self._open) >= self.settings.max_open_transactions:
             self._refuse(f"{len(self._open)} transactions are open already", state.transaction)
             return None
-        self._open[state.transaction] = state
+        self._enter(state)
         if self.settings.inactivity_timeout_ms is not None:
             self._timers.start((state.transaction, _Timer.INACTIVITY), now_ms, self.settings.inactivity_timeout_ms)
         return state
 
+    def _enter(self, state: DestinationTransaction) -> None:
+        sink = None if self._open_sink is None else self._open_sink(state.transaction)
+        if sink is not None:
+            state.buffer = SinkBuffer(sink)
+        self._open[state.transaction] = state
+        self._open_by_header[state.file_data.identity_bytes] = state
+
     def _take_open(self, state: DestinationTransaction, pdu: Pdu, now_ms: int) -> None:
-        if pdu.header != state.header:
+        if pdu.header is not state.header and pdu.header != state.header:
             self._refuse("header differs from that of the transaction's first PDU", state.transaction)
             return
         state.heard = True
         if isinstance(pdu, FileData):
-            self._take_file_data(state, pdu, now_ms)
+            self._take_file_data(state, pdu.offset, pdu.data, now_ms)
         elif isinstance(pdu, Metadata):
             self._take_metadata(state, pdu)
         elif isinstance(pdu, EndOfFile):
@@ -320,26 +342,35 @@ class CfdpDestination:
                 )
             )
 
-    def _take_file_data(self, state: DestinationTransaction, pdu: FileData, now_ms: int) -> None:
-        end, furthest = pdu.offset + len(pdu.data), state.buffer.end
-        limit = self.settings.max_file_bytes if state.size_limit_bytes is None else state.size_limit_bytes
-        if end > limit:
-            self._refuse(f"segment {pdu.offset}..{end} passes the end of the file at {limit}", state.transaction)
+    def _take_file_data(self, state: DestinationTransaction, offset: int, data: bytes, now_ms: int) -> None:
+        buffer, end = state.buffer, offset + len(data)
+        furthest = buffer.ranges.end
+        reason = self._refusal(state, offset, end)
+        if reason is not None:
+            self._refuse(reason, state.transaction)
             return
-        if self._held_bytes + len(pdu.data) > self.settings.max_held_bytes:
-            self._refuse(f"unfinished files hold {self._held_bytes} bytes already", state.transaction)
-            return
-        held_before = state.buffer.held_bytes
-        fresh = state.buffer.add(pdu.offset, pdu.data)
-        self._held_bytes += state.buffer.held_bytes - held_before
-        fresh_bytes = sum(len(piece) for _, piece in fresh)
+        held_before, fresh_bytes = buffer.held_bytes, 0
+        for start, piece in buffer.add(offset, data):
+            fresh_bytes += len(piece)
+            self._events.append(SegmentReceived(state.transaction, start, piece))
+        self._held_bytes += buffer.held_bytes - held_before
         state.statistics.new_bytes += fresh_bytes
-        state.statistics.duplicate_bytes += len(pdu.data) - fresh_bytes
-        for offset, piece in fresh:
-            self._events.append(SegmentReceived(transaction=state.transaction, offset=offset, data=piece))
+        state.statistics.duplicate_bytes += len(data) - fresh_bytes
         names_wanted = state.metadata is None and not state.metadata_asked
-        if self.settings.immediate_nak and (pdu.offset > furthest or names_wanted):
+        if self.settings.immediate_nak and (offset > furthest or names_wanted):
             self._notice_gap(state, end, now_ms)
+
+    def _refusal(self, state: DestinationTransaction, offset: int, end: int) -> str | None:
+        """Why a segment cannot be taken; None when it can."""
+        limit = state.size_limit_bytes
+        if end > (self.settings.max_file_bytes if limit is None else limit):
+            return f"segment {offset}..{end} passes the end of the file at {self.settings.max_file_bytes if limit is None else limit}"
+        if state.buffer.holds_bytes and self._held_bytes + end - offset > self.settings.max_held_bytes:
+            return f"unfinished files hold {self._held_bytes} bytes already"
+        ranges = state.buffer.ranges
+        if len(ranges) >= self.settings.max_ranges_per_file and not ranges.touches(offset, end):
+            return f"{len(ranges)} pieces of the file lie between gaps already"
+        return None
 
     def _take_end_of_file(self, state: DestinationTransaction, pdu: EndOfFile, now_ms: int) -> None:
         self._acknowledge(pdu, TransactionStatus.ACTIVE)
@@ -358,7 +389,7 @@ class CfdpDestination:
 
     def _take_prompt(self, state: DestinationTransaction, pdu: Prompt) -> None:
         if pdu.keep_alive:
-            self._keep_alives.append(KeepAlive(header=state.header, progress=state.buffer.end).encode())
+            self._keep_alives.append(KeepAlive(header=state.header, progress=state.buffer.ranges.end).encode())
         else:
             state.answer_prompt = True
             self._begin_naks(state, 0, state.known_end)
@@ -438,8 +469,8 @@ class CfdpDestination:
         metadata, eof = state.metadata, state.eof
         if metadata is None or eof is None:
             return
-        data = state.buffer.prefix()
-        if file_checksum(metadata.checksum_type, data) != eof.checksum and metadata.checksum_type != ChecksumType.NULL:
+        buffer, checksum_type = state.buffer, metadata.checksum_type
+        if checksum_type != ChecksumType.NULL and buffer.checksum(checksum_type) != eof.checksum:
             self._fail(state, ConditionCode.FILE_CHECKSUM_FAILURE)
             return
         wants_finished = metadata.closure_requested or not state.header.unacknowledged
@@ -449,14 +480,16 @@ class CfdpDestination:
                 transaction=state.transaction,
                 source_name=metadata.source_name,
                 destination_name=metadata.destination_name,
-                data=data,
-                checksum_type=metadata.checksum_type,
+                data=buffer.prefix() if isinstance(buffer, SegmentBuffer) else b"",
+                checksum_type=checksum_type,
                 statistics=state.statistics,
+                file_size_bytes=eof.file_size_bytes,
+                sink=buffer.sink if isinstance(buffer, SinkBuffer) else None,
             )
         )
 
     def _fail(self, state: DestinationTransaction, condition: ConditionCode) -> None:
-        metadata = state.metadata
+        metadata, buffer = state.metadata, state.buffer
         closure = metadata is not None and metadata.closure_requested
         wants_finished = closure or not state.header.unacknowledged
         self._close(state.header, condition, complete=False, send_finished=wants_finished)
@@ -466,14 +499,18 @@ class CfdpDestination:
                 condition=condition,
                 source_name=None if metadata is None else metadata.source_name,
                 destination_name=None if metadata is None else metadata.destination_name,
-                segments=state.buffer.segments(),
+                segments=buffer.segments() if isinstance(buffer, SegmentBuffer) else (),
+                ranges=tuple(buffer.ranges.ranges()) if isinstance(buffer, SinkBuffer) else (),
+                sink=buffer.sink if isinstance(buffer, SinkBuffer) else None,
             )
         )
 
     def _close(self, header: PduHeader, condition: ConditionCode, *, complete: bool, send_finished: bool) -> None:
         closed = ClosedTransaction(header=header, condition=condition, complete=complete, awaiting_ack=False)
         state = self._open.pop(closed.transaction, None)
-        self._held_bytes -= 0 if state is None else state.buffer.held_bytes
+        if state is not None:
+            self._held_bytes -= state.buffer.held_bytes
+            del self._open_by_header[state.file_data.identity_bytes]
         for timer in _Timer:
             self._timers.cancel((closed.transaction, timer))
         self._closed.add(closed, send_finished=send_finished)

@@ -1,13 +1,17 @@
 """One file transaction as its destination sees it, and how a destination behaves."""
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import astuple, dataclass, field
+from typing import Any, TypeVar
 
 from downlink.cfdp_decoding import decode_pdu
 from downlink.cfdp_events import DestinationStatistics, TransactionId
-from downlink.cfdp_header import PduHeader
-from downlink.cfdp_pdu import EndOfFile, Metadata, Nak
-from downlink.segment_buffer import SegmentBuffer
+from downlink.cfdp_file_data import FileDataFormat
+from downlink.cfdp_header import Direction, PduHeader, decode_header
+from downlink.cfdp_pdu import EndOfFile, Metadata, Nak, Pdu
+from downlink.errors import CfdpSnapshotError
+from downlink.segment_buffer import SegmentBuffer, SinkBuffer
+
+_Kind = TypeVar("_Kind", Metadata, EndOfFile)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +44,20 @@ class DestinationSettings:
     max_file_bytes: int = 256 << 20
     """longest file accepted"""
     max_held_bytes: int = 1 << 30
-    """memory for unfinished files"""
+    """memory for unfinished files; bytes in a sink do not count"""
+    max_ranges_per_file: int = 1 << 17
+    """pieces of a file between gaps; a segment that would begin one more is refused"""
     remembered_transactions: int = 4096
     """finished transactions whose late PDUs are recognised"""
+
+    @classmethod
+    def nasa_cf(cls) -> "DestinationSettings":
+        """What the CF application of NASA's Core Flight System takes, built with its defaults: 58 ranges in a NAK of 512 bytes.
+
+        480 bytes hold 57 of them with the headers of `SourceSettings.nasa_cf` and 56 with ids of 4 bytes. CF sends a file's data
+        before it answers, so a gap is asked for at once and again after 10 s.
+        """
+        return cls(max_pdu_bytes=480)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,7 +70,7 @@ class DestinationTransaction:
     """names and length, once the Metadata PDU has arrived"""
     eof: EndOfFile | None = None
     """length and checksum, once the EndOfFile has arrived"""
-    buffer: SegmentBuffer = field(default_factory=SegmentBuffer)
+    buffer: SegmentBuffer | SinkBuffer = field(default_factory=SegmentBuffer)
     """what has arrived of the file"""
     gap_until: int = 0
     """gaps before this offset are about to be asked for"""
@@ -83,16 +98,19 @@ class DestinationTransaction:
     """class 1: waits for late segments so far"""
     statistics: DestinationStatistics = field(default_factory=DestinationStatistics)
     """what it has cost"""
+    transaction: TransactionId = field(init=False)
+    """its name among all entities"""
+    file_data: FileDataFormat = field(init=False)
+    """its FileData PDUs"""
 
-    @property
-    def transaction(self) -> TransactionId:
-        """Its name among all entities."""
-        return TransactionId(self.header.source_entity_id, self.header.transaction_seq)
+    def __post_init__(self) -> None:
+        self.transaction = TransactionId(self.header.source_entity_id, self.header.transaction_seq)
+        self.file_data = FileDataFormat(self.header)
 
     @property
     def known_end(self) -> int:
         """End of the file where it is known, else of the furthest byte that arrived."""
-        return self.buffer.end if self.eof is None else self.eof.file_size_bytes
+        return self.buffer.ranges.end if self.eof is None else self.eof.file_size_bytes
 
     @property
     def size_limit_bytes(self) -> int | None:
@@ -106,7 +124,7 @@ class DestinationTransaction:
         """Whether Metadata, EndOfFile and segments can be of one file."""
         limit = self.size_limit_bytes
         announced = 0 if self.metadata is None else self.metadata.file_size_bytes
-        return limit is None or (self.buffer.end <= limit and announced in (0, limit))
+        return limit is None or (self.buffer.ranges.end <= limit and announced in (0, limit))
 
     @property
     def complete(self) -> bool:
@@ -148,23 +166,50 @@ class DestinationTransaction:
         requests = ((0, 0), *gaps) if ask_metadata else tuple(gaps)
         return Nak(header=self.header, scope_start=start, scope_end=scope_end, requests=requests)
 
-    def record(self) -> dict[str, Any]:
-        """The state without the file bytes, ready for JSON."""
-        apart = ("header", "metadata", "eof", "buffer", "statistics")
-        return {name: getattr(self, name) for name in DestinationTransaction.__slots__ if name not in apart} | {
-            "header": asdict(self.header),
-            "metadata": None if self.metadata is None else self.metadata.encode().hex(),
-            "eof": None if self.eof is None else self.eof.encode().hex(),
-            "ranges": self.buffer.ranges.ranges(),
-            "statistics": asdict(self.statistics),
-        }
+    def record(self) -> list[Any]:
+        """The state without the file bytes, ready for JSON, in the order of `from_record`."""
+        return [
+            self.header.encode(Direction.TOWARDS_RECEIVER, 0, file_data=False).hex(),
+            None if self.metadata is None else self.metadata.encode().hex(),
+            None if self.eof is None else self.eof.encode().hex(),
+            self.buffer.ranges.ranges(),
+            astuple(self.statistics),
+            *(getattr(self, name) for name in _PLAIN_FIELDS),
+        ]
 
     @classmethod
-    def from_record(cls, record: dict[str, Any]) -> "DestinationTransaction":
+    def from_record(cls, record: list[Any]) -> "DestinationTransaction":
         """The state that `record` was made of, with no file bytes yet."""
-        pdus = {name: record[name] and decode_pdu(bytes.fromhex(record[name])) for name in ("metadata", "eof")}
-        restored = {
-            "header": PduHeader(**record["header"]),
-            "statistics": DestinationStatistics(**record["statistics"]),
-        }
-        return cls(**{name: value for name, value in record.items() if name != "ranges"} | pdus | restored)
+        header, metadata, eof = (None if pdu is None else bytes.fromhex(pdu) for pdu in record[:3])
+        restored = cls(
+            header=decode_header(header or b"").header,
+            statistics=DestinationStatistics(**dict(zip(DestinationStatistics.__slots__, record[4], strict=True))),
+        )
+        restored.metadata = None if metadata is None else _expect(Metadata, decode_pdu(metadata))
+        restored.eof = None if eof is None else _expect(EndOfFile, decode_pdu(eof))
+        for name, value in zip(_PLAIN_FIELDS, record[5:], strict=True):
+            setattr(restored, name, value)
+        return restored
+
+
+_PLAIN_FIELDS = (
+    "gap_until",
+    "asked_until",
+    "retry_until",
+    "metadata_asked",
+    "nak_position",
+    "nak_end",
+    "naks_left",
+    "metadata_wanted",
+    "answer_prompt",
+    "heard",
+    "asked_for_life",
+    "checks",
+)
+"""Fields of a DestinationTransaction that a snapshot holds as they are, in its order."""
+
+
+def _expect(kind: type[_Kind], pdu: Pdu) -> _Kind:
+    if not isinstance(pdu, kind):
+        raise CfdpSnapshotError(f"snapshot holds a {type(pdu).__name__} PDU in place of {kind.__name__}")
+    return pdu

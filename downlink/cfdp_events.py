@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from downlink.cfdp_header import ConditionCode, FileStatus
+from downlink.file_ports import FileSink
 
 
 class TransactionId(NamedTuple):
@@ -85,8 +86,7 @@ class MetadataReceived:
     """announced length"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SegmentReceived:
+class SegmentReceived(NamedTuple):
     """Destination: bytes of a file that were not there before."""
 
     transaction: TransactionId
@@ -108,11 +108,15 @@ class FileCompleted:
     destination_name: str
     """name at the destination"""
     data: bytes
-    """the file"""
+    """the file; empty where it is in a sink"""
     checksum_type: int
     """what it was checked with; 15 means that the source gave no checksum"""
     statistics: DestinationStatistics
     """what it cost"""
+    file_size_bytes: int
+    """its length"""
+    sink: FileSink | None = None
+    """where the file is, if not in `data`; file delivery touches it no more"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,7 +132,27 @@ class TransactionFailed:
     destination_name: str | None
     """name at the destination, likewise"""
     segments: tuple[tuple[int, bytes], ...]
-    """what arrived: (offset, bytes), in order, not touching"""
+    """what arrived: (offset, bytes), in order, not touching; empty where it is in a sink"""
+    ranges: tuple[tuple[int, int], ...] = ()
+    """what arrived in the sink: (start, end), in order, not touching"""
+    sink: FileSink | None = None
+    """where it is; file delivery touches it no more"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartialFile:
+    """What has arrived of a file that is not complete."""
+
+    source_name: str | None
+    """name at the source, where the Metadata PDU arrived"""
+    destination_name: str | None
+    """name at the destination, likewise"""
+    file_size_bytes: int | None
+    """length of the file, where it is known"""
+    prefix: bytes
+    """its beginning, up to the first gap"""
+    segments: tuple[tuple[int, bytes], ...]
+    """what arrived behind the gap: (offset, bytes), in order, not touching"""
 
 
 SourceEvent = PduRefused | TransactionFinished

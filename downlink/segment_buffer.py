@@ -1,17 +1,48 @@
-"""Bytes of a file as they arrive: in order, out of order, twice."""
+"""Bytes of a file as they arrive: in order, out of order, twice. In memory, or in a sink that the user provides."""
+
+from typing import ClassVar, Protocol
 
 from downlink.byte_ranges import ByteRanges
+from downlink.cfdp_checksum import file_checksum, stored_checksum
+from downlink.file_ports import FileSink
 
-# What an out-of-order piece costs beside its bytes, roughly, so that many tiny pieces count for what they take.
+# What a piece behind a gap costs beside its bytes, roughly, so that many tiny pieces count for what they take.
 _PIECE_OVERHEAD_BYTES = 128
 
 
+class ArrivedBytes(Protocol):
+    """What has arrived of one file. Of bytes that arrive twice the first are kept."""
+
+    holds_bytes: ClassVar[bool]
+    """whether the bytes themselves are in memory"""
+    ranges: ByteRanges
+    """which bytes have arrived"""
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory taken, roughly."""
+
+    def add(self, offset: int, data: bytes) -> list[tuple[int, bytes]]:
+        """Takes a segment. Returns the pieces of it that were not there before, as (offset, bytes)."""
+
+    def prefix(self, start: int = 0) -> bytes:
+        """The beginning of the file, from `start` up to the first gap."""
+
+    def pieces_after_prefix(self) -> list[tuple[int, bytes]]:
+        """What arrived behind the first gap: (offset, bytes), in order, not touching."""
+
+    def checksum(self, checksum_type: int) -> int | None:
+        """The checksum of the beginning of the file, up to the first gap; None where its bytes cannot be read."""
+
+
 class SegmentBuffer:
-    """What has arrived of one file. Of bytes that arrive twice the first are kept.
+    """A file that arrives in memory.
 
     Bytes that continue the file's beginning go straight to its end; only pieces behind a gap are held apart, so a file that comes in order
     costs its length and no sorting.
     """
+
+    holds_bytes: ClassVar[bool] = True
 
     def __init__(self) -> None:
         self.ranges = ByteRanges()
@@ -24,13 +55,12 @@ class SegmentBuffer:
         """Memory taken, roughly."""
         return self.ranges.total_bytes + _PIECE_OVERHEAD_BYTES * len(self._pieces)
 
-    @property
-    def end(self) -> int:
-        """End of the furthest byte that has arrived."""
-        return self.ranges.end
-
     def add(self, offset: int, data: bytes) -> list[tuple[int, bytes]]:
         """Takes a segment. Returns the pieces of it that were not there before, as (offset, bytes)."""
+        if offset == len(self._prefix) and not self._pieces:
+            self._prefix += data
+            self.ranges.add(offset, offset + len(data))
+            return [(offset, data)] if data else []
         missing = self.ranges.gaps(offset, offset + len(data))
         fresh = [(start, data[start - offset : end - offset]) for start, end in missing]
         self.ranges.add(offset, offset + len(data))
@@ -58,3 +88,44 @@ class SegmentBuffer:
         """All that arrived: (offset, bytes), in order, not touching."""
         first = [(0, self.prefix())] if self._prefix else []
         return (*first, *self.pieces_after_prefix())
+
+    def checksum(self, checksum_type: int) -> int | None:
+        """The checksum of the beginning of the file, up to the first gap."""
+        return file_checksum(checksum_type, self._prefix)
+
+
+class SinkBuffer:
+    """A file whose bytes go to a sink as they arrive; only which have arrived is in memory."""
+
+    holds_bytes: ClassVar[bool] = False
+
+    def __init__(self, sink: FileSink) -> None:
+        self.ranges = ByteRanges()
+        self.sink = sink
+
+    @property
+    def held_bytes(self) -> int:
+        """Memory taken, roughly."""
+        return _PIECE_OVERHEAD_BYTES * len(self.ranges)
+
+    def add(self, offset: int, data: bytes) -> list[tuple[int, bytes]]:
+        """Takes a segment. Returns the pieces of it that were not there before, as (offset, bytes)."""
+        missing = self.ranges.gaps(offset, offset + len(data))
+        fresh = [(start, data[start - offset : end - offset]) for start, end in missing]
+        for start, piece in fresh:
+            self.sink.write(start, piece)
+        self.ranges.add(offset, offset + len(data))
+        return fresh
+
+    def prefix(self, start: int = 0) -> bytes:
+        """The beginning of the file, from `start` up to the first gap."""
+        end = self.ranges.prefix_end
+        return self.sink.read(start, end) if start < end else b""
+
+    def pieces_after_prefix(self) -> list[tuple[int, bytes]]:
+        """What arrived behind the first gap: (offset, bytes), in order, not touching."""
+        return [(start, self.sink.read(start, end)) for start, end in self.ranges.ranges() if start]
+
+    def checksum(self, checksum_type: int) -> int | None:
+        """The checksum of the beginning of the file, up to the first gap; None where its bytes cannot be read."""
+        return stored_checksum(checksum_type, self.sink, self.ranges.prefix_end)
