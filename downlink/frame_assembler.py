@@ -3,14 +3,15 @@
 from collections import deque
 
 from downlink.errors import TransferFrameError
-from downlink.space_packet import MIN_PACKET_BYTES, PRIMARY_HEADER_BYTES, idle_packet, packet_length_bytes
+from downlink.space_packet import MIN_PACKET_BYTES, idle_packet, packet_length_bytes
 from downlink.transfer_frame import (
     DEFAULT_FRAME_BYTES,
     FRAME_COUNT_MODULUS,
     FRAME_OVERHEAD_BYTES,
     IDLE_VC_ID,
+    MAX_SPACECRAFT_ID,
     NO_PACKET_STARTS,
-    TransferFrame,
+    ChannelHeader,
     check_frame_bytes,
 )
 
@@ -29,10 +30,15 @@ class FrameAssembler:
         check_frame_bytes(frame_bytes)
         if not 0 <= vc_id < IDLE_VC_ID:
             raise TransferFrameError(f"virtual channel {vc_id} carries no packets; use 0..{IDLE_VC_ID - 1}")
+        if not 0 <= spacecraft_id <= MAX_SPACECRAFT_ID:
+            raise TransferFrameError(f"spacecraft id {spacecraft_id} does not fit 10 bits; use 0..{MAX_SPACECRAFT_ID}")
+        if not 0 <= next_frame_count < FRAME_COUNT_MODULUS:
+            raise TransferFrameError(f"frame count {next_frame_count} does not fit 28 bits")
         self.spacecraft_id = spacecraft_id
         self.vc_id = vc_id
         self.frame_bytes = frame_bytes
         self.next_frame_count = next_frame_count
+        self._header = ChannelHeader(spacecraft_id, vc_id)
         self._zone_bytes = frame_bytes - FRAME_OVERHEAD_BYTES
         self._stream = bytearray()
         # Where packets start, counted from the first byte ever pushed; _framed_bytes of them have left.
@@ -57,7 +63,7 @@ class FrameAssembler:
 
     def push(self, packet: bytes) -> None:
         """Queues one encoded space packet. Raises TransferFrameError when the bytes are not one packet long."""
-        if len(packet) < MIN_PACKET_BYTES or packet_length_bytes(packet[:PRIMARY_HEADER_BYTES]) != len(packet):
+        if len(packet) < MIN_PACKET_BYTES or packet_length_bytes(packet) != len(packet):
             raise TransferFrameError(
                 f"{len(packet)} bytes pushed that are not one space packet; push SpacePacket.encode()"
             )
@@ -72,21 +78,16 @@ class FrameAssembler:
             if not flush or not self.pending_bytes:
                 return None
             self._fill(missing)
-        zone_end = self._framed_bytes + self._zone_bytes
-        starts_here = bool(self._starts) and self._starts[0] < zone_end
-        frame = TransferFrame(
-            spacecraft_id=self.spacecraft_id,
-            vc_id=self.vc_id,
-            frame_count=self.next_frame_count,
-            first_header_pointer=self._starts[0] - self._framed_bytes if starts_here else NO_PACKET_STARTS,
-            packet_zone=bytes(self._stream[: self._zone_bytes]),
-        )
+        zone_start, zone_end = self._framed_bytes, self._framed_bytes + self._zone_bytes
+        starts = self._starts
+        pointer = starts[0] - zone_start if starts and starts[0] < zone_end else NO_PACKET_STARTS
+        frame = self._header.frame(self.next_frame_count, pointer, self._stream[: self._zone_bytes])
         del self._stream[: self._zone_bytes]
         self._framed_bytes = zone_end
-        while self._starts and self._starts[0] < zone_end:
-            self._starts.popleft()
+        while starts and starts[0] < zone_end:
+            starts.popleft()
         self.next_frame_count = (self.next_frame_count + 1) % FRAME_COUNT_MODULUS
-        return frame.encode()
+        return frame
 
     def _fill(self, missing: int) -> None:
         # The shortest idle packet is 7 bytes: where less is missing, its tail goes into the next frame.

@@ -4,19 +4,20 @@ from collections import OrderedDict
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
-from downlink.errors import TransferFrameError
 from downlink.packet_extraction import PacketExtraction
 from downlink.space_packet import SpacePacket
 from downlink.transfer_frame import (
+    AOS_VERSION,
     DEFAULT_FRAME_BYTES,
     FRAME_COUNT_MODULUS,
     IDLE_VC_ID,
     ONLY_IDLE_DATA,
-    TransferFrame,
     check_frame_bytes,
-    decode_transfer_frame,
     frame_is_intact,
+    packet_zone,
+    read_header,
 )
 
 # A frame this far behind the one due is late; one further behind means that the counter was restarted.
@@ -46,8 +47,7 @@ class FrameVerdict(StrEnum):
     """intact, but of another format, spacecraft or virtual channel"""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FrameReading:
+class FrameReading(NamedTuple):
     """The outcome of one received frame."""
 
     verdict: FrameVerdict
@@ -94,54 +94,28 @@ class FrameReader:
     def feed(self, frame: bytes) -> FrameReading:
         """Reads one frame as the radio delivered it, damaged or not."""
         if len(frame) != self.frame_bytes or not frame_is_intact(frame):
-            return FrameReading(verdict=FrameVerdict.CORRUPT)
-        try:
-            decoded = decode_transfer_frame(frame)
-        except TransferFrameError:
-            return FrameReading(verdict=FrameVerdict.FOREIGN)
-        if decoded.spacecraft_id != self.spacecraft_id:
-            return FrameReading(verdict=FrameVerdict.FOREIGN)
-        if decoded.vc_id == IDLE_VC_ID:
-            return FrameReading(verdict=FrameVerdict.IDLE, vc_id=IDLE_VC_ID, frame_count=decoded.frame_count)
-        if self.vc_ids is not None and decoded.vc_id not in self.vc_ids:
-            return FrameReading(verdict=FrameVerdict.FOREIGN, vc_id=decoded.vc_id, frame_count=decoded.frame_count)
-        channel = self._channels.get(decoded.vc_id)
+            return FrameReading(FrameVerdict.CORRUPT)
+        version, spacecraft_id, vc_id, frame_count, pointer = read_header(frame)
+        if version != AOS_VERSION or spacecraft_id != self.spacecraft_id:
+            return FrameReading(FrameVerdict.FOREIGN)
+        if vc_id == IDLE_VC_ID:
+            return FrameReading(FrameVerdict.IDLE, (), vc_id, frame_count)
+        if self.vc_ids is not None and vc_id not in self.vc_ids:
+            return FrameReading(FrameVerdict.FOREIGN, (), vc_id, frame_count)
+        channel = self._channels.get(vc_id)
         if channel is None:
-            channel = self._channels[decoded.vc_id] = _VirtualChannel()
-        return self._read(channel, decoded, frame[-2:])
-
-    def _read(self, channel: _VirtualChannel, frame: TransferFrame, check_value: bytes) -> FrameReading:
-        verdict, frames_lost = _judge(channel, frame.frame_count, check_value)
+            channel = self._channels[vc_id] = _VirtualChannel()
+        verdict, frames_lost = _judge(channel, frame_count, frame[-2:])
         if verdict is FrameVerdict.DUPLICATE:
-            return FrameReading(verdict=verdict, vc_id=frame.vc_id, frame_count=frame.frame_count)
-        if verdict is FrameVerdict.RESTARTED:
-            channel.recent.clear()
-        discarded = 0
-        if verdict in (FrameVerdict.AFTER_GAP, FrameVerdict.RESTARTED):
-            discarded = channel.extraction.lose_step()
-        _remember(channel, frame.frame_count, check_value)
+            return FrameReading(verdict, (), vc_id, frame_count)
+        lost_bytes = _move_to(channel, verdict, frame_count, frame[-2:])
         if verdict is FrameVerdict.LATE:
-            extracted = channel.extraction.take_alone(frame.packet_zone, frame.first_header_pointer)
+            packets, discarded = channel.extraction.take_alone(packet_zone(frame), pointer)
+        elif pointer == ONLY_IDLE_DATA:
+            verdict, packets, discarded = FrameVerdict.IDLE, [], channel.extraction.lose_step()
         else:
-            channel.next_count = (frame.frame_count + 1) % FRAME_COUNT_MODULUS
-            if frame.first_header_pointer == ONLY_IDLE_DATA:
-                discarded += channel.extraction.lose_step()
-                return FrameReading(
-                    verdict=FrameVerdict.IDLE,
-                    vc_id=frame.vc_id,
-                    frame_count=frame.frame_count,
-                    frames_lost=frames_lost,
-                    discarded_bytes=discarded,
-                )
-            extracted = channel.extraction.take(frame.packet_zone, frame.first_header_pointer)
-        return FrameReading(
-            verdict=verdict,
-            packets=extracted.packets,
-            vc_id=frame.vc_id,
-            frame_count=frame.frame_count,
-            frames_lost=frames_lost,
-            discarded_bytes=discarded + extracted.discarded_bytes,
-        )
+            packets, discarded = channel.extraction.take(packet_zone(frame), pointer)
+        return FrameReading(verdict, tuple(packets), vc_id, frame_count, frames_lost, lost_bytes + discarded)
 
 
 def _judge(channel: _VirtualChannel, frame_count: int, check_value: bytes) -> tuple[FrameVerdict, int]:
@@ -158,7 +132,16 @@ def _judge(channel: _VirtualChannel, frame_count: int, check_value: bytes) -> tu
     return (FrameVerdict.LATE if behind <= LATE_WINDOW_FRAMES else FrameVerdict.RESTARTED), 0
 
 
-def _remember(channel: _VirtualChannel, frame_count: int, check_value: bytes) -> None:
+def _move_to(channel: _VirtualChannel, verdict: FrameVerdict, frame_count: int, check_value: bytes) -> int:
+    """Remembers the frame and what comes after it. Returns the bytes of an unfinished packet that are given up."""
+    lost_bytes = 0
+    if verdict is not FrameVerdict.IN_ORDER and verdict is not FrameVerdict.LATE:
+        lost_bytes = channel.extraction.lose_step()
+        if verdict is FrameVerdict.RESTARTED:
+            channel.recent.clear()
+    if verdict is not FrameVerdict.LATE:
+        channel.next_count = (frame_count + 1) % FRAME_COUNT_MODULUS
     channel.recent[frame_count] = check_value
     if len(channel.recent) > REMEMBERED_FRAMES:
         channel.recent.popitem(last=False)
+    return lost_bytes

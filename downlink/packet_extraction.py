@@ -1,16 +1,15 @@
 """Space packets back out of the packet zones of one virtual channel."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
-from downlink.space_packet import PRIMARY_HEADER_BYTES, SpacePacket, decode_space_packet, packet_length_bytes
+from downlink.space_packet import IDLE_APID, PRIMARY_HEADER_BYTES, SpacePacket, packet_length_bytes, read_packet
 from downlink.transfer_frame import NO_PACKET_STARTS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ExtractedPackets:
+class ExtractedPackets(NamedTuple):
     """What one packet zone completed."""
 
-    packets: tuple[SpacePacket, ...]
+    packets: list[SpacePacket]
     """packets that ended in this zone, in order, idle packets left out"""
     discarded_bytes: int
     """bytes of packets that can never be completed, or that contradict the first header pointer"""
@@ -38,21 +37,20 @@ class PacketExtraction:
         """The packets that `zone`, the successor of the zone taken last, completes."""
         packets: list[SpacePacket] = []
         if first_header_pointer == NO_PACKET_STARTS:
-            return ExtractedPackets(discarded_bytes=self._continue(zone, None, packets), packets=tuple(packets))
+            return ExtractedPackets(packets, self._continue(zone, None, packets))
         if first_header_pointer >= len(zone):
-            return ExtractedPackets(discarded_bytes=self.lose_step() + len(zone), packets=())
-        discarded = self._continue(zone[:first_header_pointer], first_header_pointer, packets)
+            return ExtractedPackets(packets, self.lose_step() + len(zone))
+        discarded = 0
+        if first_header_pointer or self._unfinished:
+            discarded = self._continue(zone[:first_header_pointer], first_header_pointer, packets)
         self._in_step = True
-        discarded += self._start(zone[first_header_pointer:], packets)
-        return ExtractedPackets(packets=tuple(packets), discarded_bytes=discarded)
+        return ExtractedPackets(packets, discarded + self._start(zone, first_header_pointer, packets))
 
     def take_alone(self, zone: bytes, first_header_pointer: int) -> ExtractedPackets:
         """The packets that lie wholly inside `zone`, a zone out of order. The stream in progress is left as it is."""
         alone = PacketExtraction()
-        extracted = alone.take(zone, first_header_pointer)
-        return ExtractedPackets(
-            packets=extracted.packets, discarded_bytes=extracted.discarded_bytes + alone.lose_step()
-        )
+        packets, discarded = alone.take(zone, first_header_pointer)
+        return ExtractedPackets(packets, discarded + alone.lose_step())
 
     def _continue(self, head: bytes, first_header_pointer: int | None, packets: list[SpacePacket]) -> int:
         """Adds `head` to the unfinished packet. Returns the bytes that turn out to be of no packet."""
@@ -63,7 +61,7 @@ class PacketExtraction:
         if len(held) >= PRIMARY_HEADER_BYTES:
             length = packet_length_bytes(held)
             if held[0] >> 5 == 0 and length == len(held):
-                self._finish(bytes(held), packets)
+                _append(bytes(held), 0, length, packets)
                 held.clear()
                 return 0
             if held[0] >> 5 == 0 and length > len(held) and first_header_pointer is None:
@@ -72,23 +70,23 @@ class PacketExtraction:
             return 0
         return self.lose_step()
 
-    def _start(self, rest: bytes, packets: list[SpacePacket]) -> int:
-        """Reads packets from a header on, and keeps the last one where it is unfinished."""
-        position = 0
-        while position + PRIMARY_HEADER_BYTES <= len(rest):
-            if rest[position] >> 5:
+    def _start(self, zone: bytes, position: int, packets: list[SpacePacket]) -> int:
+        """Reads packets from the header at `position` on, and keeps the last one where it is unfinished."""
+        while position + PRIMARY_HEADER_BYTES <= len(zone):
+            if zone[position] >> 5:
                 self._in_step = False
-                return len(rest) - position
-            end = position + packet_length_bytes(rest[position : position + PRIMARY_HEADER_BYTES])
-            if end > len(rest):
+                return len(zone) - position
+            end = position + packet_length_bytes(zone, position)
+            if end > len(zone):
                 break
-            self._finish(rest[position:end], packets)
+            _append(zone, position, end, packets)
             position = end
-        self._unfinished += rest[position:]
+        self._unfinished += zone[position:]
         return 0
 
-    @staticmethod
-    def _finish(packet: bytes, packets: list[SpacePacket]) -> None:
-        decoded = decode_space_packet(packet)
-        if not decoded.is_idle:
-            packets.append(decoded)
+
+def _append(data: bytes, start: int, end: int, packets: list[SpacePacket]) -> None:
+    """Appends the packet that data[start:end] is, unless it is idle."""
+    packet = read_packet(data, start, end)
+    if packet.apid != IDLE_APID:
+        packets.append(packet)

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import NamedTuple
 
 from downlink.errors import SpacePacketError
 
@@ -40,35 +41,52 @@ class SequenceFlags(IntEnum):
     UNSEGMENTED = 3
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SpacePacket:
-    """One space packet."""
+_PACKET_TYPES, _SEQUENCE_FLAGS = tuple(PacketType), tuple(SequenceFlags)
 
+
+class _PacketFields(NamedTuple):
     apid: int
     """application process that sends or receives it, 0..2047; 2047 is idle"""
     sequence_count: int
     """count of packets of this APID, modulo 16384"""
     data: bytes
     """secondary header (where `secondary_header` is set) and user data, 1..65536 bytes"""
-    packet_type: PacketType = PacketType.TELEMETRY
+    packet_type: PacketType
     """telemetry or telecommand"""
-    sequence_flags: SequenceFlags = SequenceFlags.UNSEGMENTED
+    sequence_flags: SequenceFlags
     """place in a group of packets"""
-    secondary_header: bool = False
+    secondary_header: bool
     """whether `data` begins with a secondary header"""
 
-    def __post_init__(self) -> None:
-        if not 0 <= self.apid <= IDLE_APID:
-            raise SpacePacketError(f"APID {self.apid} does not fit 11 bits; use 0..{IDLE_APID}")
-        if not 0 <= self.sequence_count < SEQUENCE_COUNT_MODULUS:
+
+class SpacePacket(_PacketFields):
+    """One space packet. Fields that do not fit are refused with SpacePacketError.
+
+    A tuple because every received packet becomes one: `_make`, which checks nothing, serves where the fields come from a header.
+    """
+
+    __slots__ = ()
+
+    def __new__(
+        cls,
+        *,
+        apid: int,
+        sequence_count: int,
+        data: bytes,
+        packet_type: PacketType = PacketType.TELEMETRY,
+        sequence_flags: SequenceFlags = SequenceFlags.UNSEGMENTED,
+        secondary_header: bool = False,
+    ) -> "SpacePacket":
+        if not 0 <= apid <= IDLE_APID:
+            raise SpacePacketError(f"APID {apid} does not fit 11 bits; use 0..{IDLE_APID}")
+        if not 0 <= sequence_count < SEQUENCE_COUNT_MODULUS:
+            raise SpacePacketError(f"sequence count {sequence_count} does not fit 14 bits; see next_sequence_count")
+        if not 1 <= len(data) <= MAX_PACKET_BYTES - PRIMARY_HEADER_BYTES:
             raise SpacePacketError(
-                f"sequence count {self.sequence_count} does not fit 14 bits; see next_sequence_count"
-            )
-        if not 1 <= len(self.data) <= MAX_PACKET_BYTES - PRIMARY_HEADER_BYTES:
-            raise SpacePacketError(
-                f"packet data of {len(self.data)} bytes; a space packet carries 1..{MAX_PACKET_BYTES - PRIMARY_HEADER_BYTES},"
+                f"packet data of {len(data)} bytes; a space packet carries 1..{MAX_PACKET_BYTES - PRIMARY_HEADER_BYTES},"
                 " send longer data as a file"
             )
+        return cls._make((apid, sequence_count, data, packet_type, sequence_flags, secondary_header))
 
     @property
     def is_idle(self) -> bool:
@@ -99,9 +117,9 @@ def next_sequence_count(sequence_count: int) -> int:
     return (sequence_count + 1) % SEQUENCE_COUNT_MODULUS
 
 
-def packet_length_bytes(header: bytes | bytearray | memoryview) -> int:
-    """Length of the whole packet, from a primary header of at least 6 bytes."""
-    return (header[4] << 8 | header[5]) + 1 + PRIMARY_HEADER_BYTES
+def packet_length_bytes(data: bytes | bytearray, start: int = 0) -> int:
+    """Length of the whole packet whose primary header begins at `start`."""
+    return (data[start + 4] << 8 | data[start + 5]) + 1 + PRIMARY_HEADER_BYTES
 
 
 def idle_packet(total_bytes: int) -> bytes:
@@ -116,18 +134,25 @@ def decode_space_packet(data: bytes) -> SpacePacket:
     """The packet that `data` is, whole and alone. Raises SpacePacketError when it is not exactly one packet."""
     if len(data) < MIN_PACKET_BYTES:
         raise SpacePacketError(f"{len(data)} bytes are too few for a space packet of at least {MIN_PACKET_BYTES}")
-    identification, sequence, _ = _HEADER.unpack_from(data)
-    if identification >> 13:
-        raise SpacePacketError(f"packet version {identification >> 13} is not 0: these bytes are no space packet")
+    if data[0] >> 5:
+        raise SpacePacketError(f"packet version {data[0] >> 5} is not 0: these bytes are no space packet")
     if packet_length_bytes(data) != len(data):
         raise SpacePacketError(f"header announces {packet_length_bytes(data)} bytes, {len(data)} are here")
-    return SpacePacket(
-        apid=identification & IDLE_APID,
-        sequence_count=sequence & (SEQUENCE_COUNT_MODULUS - 1),
-        data=bytes(data[PRIMARY_HEADER_BYTES:]),
-        packet_type=PacketType(identification >> 12 & 1),
-        sequence_flags=SequenceFlags(sequence >> 14),
-        secondary_header=bool(identification >> 11 & 1),
+    return read_packet(data, 0, len(data))
+
+
+def read_packet(data: bytes, start: int, end: int) -> SpacePacket:
+    """The packet that data[start:end] is, where its version and its length are known to be right."""
+    identification, sequence, _ = _HEADER.unpack_from(data, start)
+    return SpacePacket._make(
+        (
+            identification & IDLE_APID,
+            sequence & (SEQUENCE_COUNT_MODULUS - 1),
+            data[start + PRIMARY_HEADER_BYTES : end],
+            _PACKET_TYPES[identification >> 12 & 1],
+            _SEQUENCE_FLAGS[sequence >> 14],
+            bool(identification >> 11 & 1),
+        )
     )
 
 
@@ -145,7 +170,7 @@ def scan_space_packets(data: bytes, *, apids: Collection[int] | None = None) -> 
         if identification >> 13 or (apids is not None and identification & IDLE_APID not in apids):
             position += 1
             continue
-        end = position + packet_length_bytes(memoryview(data)[position : position + PRIMARY_HEADER_BYTES])
+        end = position + packet_length_bytes(data, position)
         if end > len(data):
             break
         if noise_start < position:

@@ -17,6 +17,7 @@ from functools import lru_cache
 
 from downlink.errors import TransferFrameError
 
+AOS_VERSION = 1
 DEFAULT_FRAME_BYTES = 1115
 FRAME_OVERHEAD_BYTES = 10
 MIN_FRAME_BYTES = FRAME_OVERHEAD_BYTES + 7
@@ -28,7 +29,7 @@ NO_PACKET_STARTS = 0x7FF
 ONLY_IDLE_DATA = 0x7FE
 
 _HEADER = struct.Struct(">HIH")
-_ERROR_CONTROL = struct.Struct(">H")
+_ERROR_CONTROL_BYTES = 2
 _CYCLE_IN_USE = 0x40
 
 
@@ -64,11 +65,25 @@ class TransferFrame:
 
     def encode(self) -> bytes:
         """The frame as bytes: the packet zone and 10 bytes more."""
-        identification = 1 << 14 | (self.spacecraft_id & 0xFF) << 6 | self.vc_id
-        signalling = self.replay << 7 | _CYCLE_IN_USE | self.spacecraft_id >> 8 << 4 | self.frame_count >> 24
-        count = (self.frame_count & 0xFFFFFF) << 8 | signalling
-        body = _HEADER.pack(identification, count, self.first_header_pointer) + self.packet_zone
-        return body + _ERROR_CONTROL.pack(binascii.crc_hqx(body, 0xFFFF))
+        channel = ChannelHeader(self.spacecraft_id, self.vc_id, replay=self.replay)
+        return channel.frame(self.frame_count, self.first_header_pointer, self.packet_zone)
+
+
+class ChannelHeader:
+    """What the headers of all frames of one virtual channel share, worked out once."""
+
+    __slots__ = ("_identification", "_signalling")
+
+    def __init__(self, spacecraft_id: int, vc_id: int, *, replay: bool = False) -> None:
+        self._identification = 1 << 14 | (spacecraft_id & 0xFF) << 6 | vc_id
+        self._signalling = replay << 7 | _CYCLE_IN_USE | spacecraft_id >> 8 << 4
+
+    def frame(self, frame_count: int, first_header_pointer: int, packet_zone: bytes | bytearray) -> bytes:
+        """The frame as bytes. The fields are taken to be in range."""
+        count = (frame_count & 0xFFFFFF) << 8 | self._signalling | frame_count >> 24
+        header = _HEADER.pack(self._identification, count, first_header_pointer)
+        check = binascii.crc_hqx(packet_zone, binascii.crc_hqx(header, 0xFFFF))
+        return b"".join((header, packet_zone, check.to_bytes(2)))
 
 
 def check_frame_bytes(frame_bytes: int) -> None:
@@ -90,18 +105,36 @@ def decode_transfer_frame(frame: bytes) -> TransferFrame:
     check_frame_bytes(len(frame))
     if not frame_is_intact(frame):
         raise TransferFrameError(f"frame of {len(frame)} bytes fails its error control field")
-    identification, count, pointer = _HEADER.unpack_from(frame)
-    if identification >> 14 != 1:
-        raise TransferFrameError(f"transfer frame version {identification >> 14} is not 1 (AOS)")
-    cycle = count & 0xF if count & _CYCLE_IN_USE else 0
+    version, spacecraft_id, vc_id, frame_count, pointer = read_header(frame)
+    if version != AOS_VERSION:
+        raise TransferFrameError(f"transfer frame version {version} is not {AOS_VERSION} (AOS)")
     return TransferFrame(
-        spacecraft_id=(count >> 4 & 3) << 8 | identification >> 6 & 0xFF,
-        vc_id=identification & 0x3F,
-        frame_count=cycle << 24 | count >> 8,
-        first_header_pointer=pointer & NO_PACKET_STARTS,
-        packet_zone=frame[_HEADER.size : -_ERROR_CONTROL.size],
-        replay=bool(count & 0x80),
+        spacecraft_id=spacecraft_id,
+        vc_id=vc_id,
+        frame_count=frame_count,
+        first_header_pointer=pointer,
+        packet_zone=packet_zone(frame),
+        replay=bool(frame[5] & 0x80),
     )
+
+
+def read_header(frame: bytes) -> tuple[int, int, int, int, int]:
+    """Version, spacecraft id, virtual channel, frame count and first header pointer of an intact frame."""
+    identification, count, pointer = _HEADER.unpack_from(frame)
+    cycle = count & 0xF if count & _CYCLE_IN_USE else 0
+    spacecraft_id = (count >> 4 & 3) << 8 | identification >> 6 & 0xFF
+    return (
+        identification >> 14,
+        spacecraft_id,
+        identification & 0x3F,
+        cycle << 24 | count >> 8,
+        pointer & NO_PACKET_STARTS,
+    )
+
+
+def packet_zone(frame: bytes) -> bytes:
+    """What a frame carries between its header and its error control field."""
+    return frame[_HEADER.size : -_ERROR_CONTROL_BYTES]
 
 
 @lru_cache(maxsize=8)
