@@ -20,6 +20,8 @@ from mission.errors import ChannelError
 
 DRAWS_PER_FRAME = 6
 """One more where there is jitter."""
+FRAMES_PER_BLOCK = 64
+"""Frames whose draws are made at once where no bit errors draw in between: same numbers, in less time."""
 
 Span = tuple[int, int]
 """From (included) and until (excluded), milliseconds."""
@@ -229,7 +231,8 @@ class Channel:
         self.counts = ChannelCounts()
         self._rng = rng
         self._bad = bool(rng.random() < settings.loss.bad_share)
-        self._draws = DRAWS_PER_FRAME + (settings.jitter_ms > 0)
+        self._drawn: list[list[float]] = []
+        """Draws of the coming frames, last first."""
         rates_bps = {settings.rate_bps}.union(*((step.rate_bps, step.robust_rate_bps) for step in settings.rates))
         self._ticks_per_ms = math.lcm(*rates_bps)
         """At this many ticks in a millisecond, a byte at any of the rates takes a whole number of them."""
@@ -241,6 +244,7 @@ class Channel:
         first = self._carriage(settings.rate_bps, settings.loss, None)
         self._ordinary = [first, *(self._step_carriage(step, robust=False) for step in settings.rates)]
         self._robust = [first, *(self._step_carriage(step, robust=True) for step in settings.rates)]
+        self._has_bit_errors = any(each.bit_error_rate > 0 for each in self._ordinary)
 
     @property
     def busy_until_ms(self) -> int:
@@ -266,7 +270,7 @@ class Channel:
         self._busy_until = end
         self.counts.sent += 1
         self.counts.sent_bytes += len(frame)
-        step, fate, repeat, hold, hold_time, repeat_time, *jitter = self._rng.random(self._draws).tolist()
+        step, fate, repeat, hold, hold_time, repeat_time, *jitter = self._next_draws()
         received = self._damaged(frame, carriage)  # drawn for lost frames too, so that a loss does not move later draws
         lost = self._is_lost(carriage.loss, step, fate)
         if self._is_blacked_out(start, end) or lost:
@@ -311,6 +315,13 @@ class Channel:
         return any(aos_ms * ticks <= start and end <= los_ms * ticks for aos_ms, los_ms in self.settings.windows)
 
     # ---- faults
+
+    def _next_draws(self) -> list[float]:
+        if not self._drawn:
+            frames = FRAMES_PER_BLOCK if not self._has_bit_errors else 1
+            per_frame = DRAWS_PER_FRAME + (self.settings.jitter_ms > 0)
+            self._drawn = self._rng.random((frames, per_frame)).tolist()[::-1]
+        return self._drawn.pop()
 
     def _is_lost(self, loss: GilbertElliott, step: float, fate: float) -> bool:
         self._bad = step >= loss.p_bad_to_good if self._bad else step < loss.p_good_to_bad
