@@ -19,6 +19,7 @@ from downlink.frame_security import SecurityAssociation
 from downlink.journal import Journal
 from downlink.products import LayerAddress
 from downlink.record import Record, RecordKind
+from ground.errors import CommandDeskError
 
 OUTSTANDING_LIMIT: Final = 64
 IN_FLIGHT_LIMIT: Final = 8
@@ -44,7 +45,7 @@ class CommandDesk:
     def __init__(self, associations: Sequence[SecurityAssociation], journal: Journal) -> None:
         """`journal` is the desk's own; reports are believed under any of the keys.
 
-        Raises CommandError when a note in the journal cannot be read.
+        Raises CommandDeskError when a note in the journal cannot be read.
         """
         self.last_report: CommandReport | None = None
         """What the satellite last said."""
@@ -70,12 +71,16 @@ class CommandDesk:
     def issue(self, order: Order, now_ms: int) -> int:
         """Give the satellite an order; returns its number, which a cancellation names. Durable on return.
 
-        Raises CommandError where the order does not fit a command or too many are outstanding, JournalError where it cannot be kept.
+        Raises CommandError where the order does not fit a command, CommandDeskError while too many are outstanding, and
+        JournalError where it cannot be kept.
         """
         if isinstance(order, ReportLink):
             raise CommandError("link reports are not numbered: hand them to report_link")
         if len(self._outstanding) >= OUTSTANDING_LIMIT:
-            raise CommandError(f"{OUTSTANDING_LIMIT} commands are outstanding; wait for a contact")
+            raise CommandDeskError(
+                f"{len(self._outstanding)} commands are outstanding; wait until the satellite reports some executed",
+                outstanding=len(self._outstanding),
+            )
         command = Command(number=max(1, self._last_number + 1, now_ms), after=0, order=order)
         self._journal.append([_record({"command": encode_command(command).hex()})])
         self._last_number = command.number

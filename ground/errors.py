@@ -5,7 +5,8 @@ GroundError
 ├── GeolocationError     pixels that cannot be placed on Earth
 ├── QualityError         numbers from which no quality can be told
 ├── ComparisonError      arrays that cannot be compared
-└── CatalogueError       a folder of published scenes that cannot be written or read
+├── CatalogueError       a folder of published scenes that cannot be written or read
+└── CommandDeskError     an order that cannot be taken, or a desk's journal that cannot be read
 """
 
 from pathlib import Path
@@ -59,3 +60,12 @@ class CatalogueError(GroundError):
     def __init__(self, message: str, *, path: Path) -> None:
         super().__init__(message)
         self.path = path
+
+
+class CommandDeskError(GroundError):
+    """The command desk cannot take an order now, or cannot read its journal."""
+
+    def __init__(self, message: str, *, outstanding: int = 0) -> None:
+        super().__init__(message)
+        self.outstanding = outstanding
+        """Commands that the satellite has not reported executed."""

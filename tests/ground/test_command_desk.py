@@ -16,6 +16,7 @@ from downlink.products import LayerAddress
 from downlink.record import Record, RecordKind
 from downlink.requests import LayerRequest
 from ground.command_desk import FIRST_REPEAT_MS, IN_FLIGHT_LIMIT, OUTSTANDING_LIMIT, CommandDesk
+from ground.errors import CommandDeskError
 from onboard.command_gate import CommandGate
 
 OUR = SecurityAssociation(spi=0x1234, key=bytes(range(0x10, 0x30)))
@@ -71,7 +72,7 @@ def test_an_order_is_repeated_with_growing_waits_until_it_is_reported():
 def test_few_are_on_their_way_at_a_time_and_few_outstanding_at_all():
     ours = desk()
     numbers = [ours.issue(DropScene(scene=scene), NOW_MS) for scene in range(OUTSTANDING_LIMIT)]
-    with pytest.raises(CommandError, match="outstanding"):
+    with pytest.raises(CommandDeskError, match="64 commands are outstanding"):
         ours.issue(DropScene(scene=1), NOW_MS)
     assert [number for number, _ in due(ours, NOW_MS)] == numbers[:IN_FLIGHT_LIMIT]
     ours.take_report(report(numbers[IN_FLIGHT_LIMIT - 1]))
@@ -173,7 +174,7 @@ def test_an_unreadable_journal_is_refused(payload):
     journal = MemoryJournal()
     address = LayerAddress(scene=0, product=0, step=0)
     journal.append([Record(kind=RecordKind.NOTE, address=address, payload=payload)])
-    with pytest.raises(CommandError):
+    with pytest.raises(CommandDeskError):
         desk(journal)
 
 
