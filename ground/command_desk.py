@@ -176,11 +176,10 @@ class CommandDesk:
                 case {"last": int(number)}:
                     self._last_number = number
                 case other:
-                    raise CommandError(f"note in the desk's journal says {other!r}, which nobody here can read")
-        except ValueError as error:
-            raise CommandError(
-                f"note in the desk's journal cannot be read: {record.payload[:80]!r}: {error}"
-            ) from error
+                    raise CommandDeskError(f"note in the desk's journal says {other!r}, which nobody here can read")
+        except (ValueError, CommandError) as error:
+            text = record.payload[:80]
+            raise CommandDeskError(f"note in the desk's journal cannot be read: {text!r}: {error}") from error
 
 
 def _record(note: dict[str, int | str]) -> Record:
