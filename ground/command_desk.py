@@ -178,8 +178,8 @@ class CommandDesk:
                 case other:
                     raise CommandDeskError(f"note in the desk's journal says {other!r}, which nobody here can read")
         except (ValueError, CommandError) as error:
-            text = record.payload[:80]
-            raise CommandDeskError(f"note in the desk's journal cannot be read: {text!r}: {error}") from error
+            start = record.payload[:80]
+            raise CommandDeskError(f"note in the desk's journal cannot be read: {start!r}: {error}") from error
 
 
 def _record(note: dict[str, int | str]) -> Record:

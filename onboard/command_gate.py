@@ -10,7 +10,7 @@ numbers follow the sender's clock: one short write in that time, and after a reb
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields
 from typing import Final
 
 from downlink.command import Command, Order, ReportLink, decode_command
@@ -82,11 +82,15 @@ class CommandGate:
         """What the commands accepted so far, before the last reboot too, come to."""
         self.link_report: ReportLink | None = None
         """What the ground last measured in this contact."""
-        self.counts = UplinkCounts()
-        """Since the start."""
+        self._counts = dict.fromkeys((field.name for field in fields(UplinkCounts)), 0)
         self._reported_refused = 0
         self._report_is_due = True
         self._refusals_due_ms = 0
+
+    @property
+    def counts(self) -> UplinkCounts:
+        """What became of everything heard since the start."""
+        return UplinkCounts(**self._counts)
 
     @property
     def last_number(self) -> int:
@@ -181,4 +185,4 @@ class CommandGate:
         return GateReading(refusal=refusal)
 
     def _count(self, what: str) -> None:
-        self.counts = replace(self.counts, **{what: getattr(self.counts, what) + 1})
+        self._counts[what] += 1
