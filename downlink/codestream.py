@@ -112,6 +112,8 @@ def first_layers(data: bytes, count: int) -> bytes:
     if not 1 <= count <= layers or len(lengths) % layers or header[at + 5] != 0:
         raise CodestreamError(f"cannot cut {count} layers from a codestream of {layers} and {len(lengths)} packets")
     end = body + sum(lengths[: len(lengths) // layers * count])
+    if end > len(data):
+        raise CodestreamError(f"codestream of {len(data)} bytes ends inside its packets, which reach to byte {end}")
     start = struct.pack(">HHHIBB", SOT, 10, 0, 12 + 2 + end - body, 0, 1)
     patched = header[: at + 6] + count.to_bytes(2, "big") + header[at + 8 :]
     return patched + start + SOD.to_bytes(2, "big") + data[body:end] + EOC.to_bytes(2, "big")
@@ -147,6 +149,8 @@ def _read_packet_lengths(data: bytes, start_of_tile: int) -> tuple[list[int], in
         if marker == PLT:
             for byte in data[at + 5 : at + 2 + length]:
                 value = value << 7 | byte & 0x7F
+                if value > len(data):
+                    raise CodestreamError(f"codestream of {len(data)} bytes lists a packet of {value} bytes or more")
                 if not byte & 0x80:
                     lengths.append(value)
                     value = 0

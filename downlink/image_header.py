@@ -109,11 +109,13 @@ def unpack_header(payload: bytes) -> tuple[ImageHeader, bytes]:
 def _unpack_mask(packed: bytes, height: int, width: int) -> np.ndarray:
     row_bytes = -(-width // 8)
     try:
-        bits = zstandard.ZstdDecompressor().decompress(packed, max_output_size=height * row_bytes)
+        # As much memory is taken as the frame declares, so that comes first.
+        size = zstandard.get_frame_parameters(packed).content_size
+        if size != height * row_bytes:
+            raise LayerError(f"validity mask declares {size} bytes, {height} rows of {row_bytes} were announced")
+        bits = zstandard.ZstdDecompressor().decompress(packed, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise LayerError(f"validity mask of {len(packed)} bytes is damaged: {error}") from error
-    if len(bits) != height * row_bytes:
-        raise LayerError(f"validity mask has {len(bits)} bytes, {height} rows of {row_bytes} were announced")
     rows = np.frombuffer(bits, np.uint8).reshape(height, row_bytes)
     return np.unpackbits(rows, axis=1, count=width).astype(bool)
 

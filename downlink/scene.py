@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import zstandard
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
 
 from downlink.errors import LayerError
 
@@ -108,10 +108,22 @@ AffineSix = tuple[FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloat, FiniteFloa
 LonLat = tuple[Annotated[float, Field(ge=-360, le=360)], Annotated[float, Field(ge=-90, le=90)]]
 
 
-class Georeference(BaseModel):
-    """Where the pixels of a scene lie on Earth."""
+class _ReceivedModel(BaseModel):
+    """Refuses keys that it does not have."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_more_keys_than_fields(cls, data: Any) -> Any:
+        # Unknown keys are reported one by one, and a hostile summary may have hundreds of thousands.
+        if isinstance(data, dict) and len(data) > len(cls.model_fields):
+            raise ValueError(f"{len(data)} keys, at most {len(cls.model_fields)} are known")
+        return data
+
+
+class Georeference(_ReceivedModel):
+    """Where the pixels of a scene lie on Earth."""
 
     crs_wkt: str | None = Field(max_length=65_536)
     """Coordinate reference system as well-known text; None when the scene has none."""
@@ -119,10 +131,8 @@ class Georeference(BaseModel):
     """(a, b, c, d, e, f): x_map = a*col + b*row + c, y_map = d*col + e*row + f, at pixel corners, in CRS units."""
 
 
-class SceneSummary(BaseModel):
+class SceneSummary(_ReceivedModel):
     """The first thing that travels of a scene; the ground knows nothing else of it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     scene: int = Field(ge=0, le=0xFFFF_FFFF)
     """Scene number, unique within the mission (32 bits)."""
@@ -138,7 +148,7 @@ class SceneSummary(BaseModel):
     """Columns."""
     dtype: Literal["uint8", "uint16"]
     """Type of a sample."""
-    band_names: tuple[str, ...] = Field(min_length=1, max_length=MAX_BANDS)
+    band_names: Annotated[tuple[str, ...], FailFast()] = Field(min_length=1, max_length=MAX_BANDS)
     """One name per image band, in file order."""
     nodata: FiniteFloat | None
     """Sample value that marks a missing pixel; None when the file declares none."""
@@ -148,7 +158,7 @@ class SceneSummary(BaseModel):
     """Digital number that counts as full scale in every PSNR of this scene."""
     tile_px: int = Field(default=512, ge=16, le=65_536)
     """Edge of a tile core, in pixels."""
-    tile_outcomes: tuple[TileOutcome, ...]
+    tile_outcomes: Annotated[tuple[TileOutcome, ...], FailFast()]
     """One outcome per tile, row-major over the grid of ceil(height / tile_px) x ceil(width / tile_px) tiles."""
     gsd_m: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
     """Ground sampling distance in metres; None when it is not known."""
@@ -156,7 +166,7 @@ class SceneSummary(BaseModel):
     """Corners (longitude, latitude) in degrees: upper left, upper right, lower right, lower left; not closed."""
     model: str | None
     """Detector as "name@version"; None when no detector ran."""
-    classes: tuple[str, ...]
+    classes: Annotated[tuple[str, ...], FailFast()]
     """Class names, indexed by the class number of a detection."""
     policy: str
     """Name of the policy that valued the layers."""

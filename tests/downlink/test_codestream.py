@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downlink.codestream import CodestreamShape, join_layers, main_header, split_layers
+from downlink.codestream import CodestreamShape, first_layers, join_layers, main_header, split_layers
 from downlink.errors import CodestreamError
 from downlink.jpeg2000 import codestream_shape, decode_layers, encode_layers
 
@@ -74,3 +74,14 @@ def test_noise_is_one_clear_error(noise: bytes) -> None:
     for data in (noise, main_header(shape) + noise):
         with pytest.raises(CodestreamError):
             split_layers(data, shape)
+
+
+def test_packets_that_reach_past_the_end_are_refused() -> None:
+    pixels = textured(2, 40, 50, "uint16")
+    shape = codestream_shape(pixels, levels=1, qualities=2)
+    whole = main_header(shape) + bytes.fromhex("ff90 000a 0000 00000000 00 01 ff58")
+    for lengths in (b"\x01\x02\x03\x04\x05\x06\x07\x70", b"\x01" * 7 + b"\xff\xff\xff\xff\x7f"):
+        stream = whole + (3 + len(lengths)).to_bytes(2, "big") + b"\x00" + lengths + b"\xff\x93" + bytes(range(40))
+        for cut in (lambda data: split_layers(data, shape), lambda data: first_layers(data, 2)):
+            with pytest.raises(CodestreamError, match=r"codestream of \d+ bytes"):
+                cut(stream)

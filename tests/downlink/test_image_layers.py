@@ -1,12 +1,15 @@
 """An image survives the way through layers: exactly with all of them, with the stated distortion with fewer."""
 
+import struct
+
 import numpy as np
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from downlink.errors import CodestreamError, DownlinkError, LayerError
-from downlink.image_header import distortion, distortion_code, unpack_header
+from downlink.image_header import CHECK_AND_MASK, FIXED_FIELDS, distortion, distortion_code, unpack_header
 from downlink.image_layers import ImageAssembly, encode_image
 from downlink.scene import Window
 
@@ -151,3 +154,19 @@ def test_hostile_headers_raise_one_kind_of_error(data: st.DataObject) -> None:
     except DownlinkError:
         return
     assert decoded is not None
+
+
+@pytest.mark.parametrize("declared", [7, 9, 1 << 45])
+def test_a_mask_that_declares_another_size_is_refused_before_any_memory_is_taken(declared: int) -> None:
+    rows = bytes(range(1, 9))
+    mask = zstandard.compress(rows)
+    sound = (
+        FIXED_FIELDS.pack(1, 3, 5, 8, 8, 1, 8, 0, 1, 0) + b"\x21" + CHECK_AND_MASK.pack(0xABCDEF01, len(mask)) + mask
+    )
+    header, _ = unpack_header(sound)
+    assert header.valid is not None
+    assert np.packbits(header.valid, axis=1).tobytes() == rows
+    lying = struct.pack("<IBQ", 0xFD2FB528, 0xE0, declared) + struct.pack("<I", 8 << 3 | 1)[:3] + rows
+    start = FIXED_FIELDS.pack(1, 3, 5, 8, 8, 1, 8, 0, 1, 0) + b"\x21" + CHECK_AND_MASK.pack(0xABCDEF01, len(lying))
+    with pytest.raises(LayerError, match=f"declares {declared} bytes"):
+        unpack_header(start + lying)

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import time
 from typing import Any
 
 import pytest
@@ -178,3 +179,21 @@ def test_a_summary_too_large_to_read_is_not_written() -> None:
 def test_a_summary_that_contradicts_itself_cannot_be_made(changes: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
         summary(**changes)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b'{"tile_outcomes":[' + b"0," * 1_000_000 + b"0]}",
+        b'{"classes":[' + b"0," * 1_000_000 + b"0]}",
+        b"{" + b",".join(b'"%x":0' % n for n in range(200_000)) + b"}",
+        b'{"georeference":{' + b",".join(b'"%x":0' % n for n in range(200_000)) + b"}}",
+    ],
+    ids=["outcomes", "classes", "keys", "keys inside"],
+)
+def test_many_faults_in_a_few_bytes_cost_little(text: bytes) -> None:
+    encoded = b"\x01" + zstandard.compress(text)
+    start_s = time.process_time()
+    with pytest.raises(LayerError, match="does not describe a scene"):
+        decode_summary(encoded)
+    assert time.process_time() - start_s < 2, "every fault is reported by itself"
