@@ -1,0 +1,48 @@
+"""What a fuzz target may and may not do."""
+
+import binascii
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+Value = TypeVar("Value")
+
+
+class ContractBroken(Exception):
+    """A decoder or a machine did what its documentation rules out."""
+
+
+def require(holds: bool, otherwise: str) -> None:
+    """Raises ContractBroken unless it holds. Unlike `assert` it is there under `python -O`, too."""
+    if not holds:
+        raise ContractBroken(otherwise)
+
+
+def value_or_refusal(*refusals: type[Exception], call: Callable[[], Value]) -> Value | None:
+    """What the call returns, None where it raises one of the errors that it documents. Any other error comes out."""
+    try:
+        return call()
+    except refusals:
+        return None
+
+
+def with_crc16(body: bytes) -> bytes:
+    """The body and the CRC-16 that frames and PDUs end in."""
+    return body + binascii.crc_hqx(body, 0xFFFF).to_bytes(2, "big")
+
+
+def with_crc32(body: bytes) -> bytes:
+    """The body and the CRC-32 that records end in."""
+    return body + binascii.crc32(body).to_bytes(4, "big")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One thing to fuzz."""
+
+    run: Callable[[bytes], None]
+    """Takes any bytes; returns, or raises what must not happen."""
+    seeds: Callable[[], list[bytes]]
+    """Inputs that lead deep inside: valid encodings, golden bytes."""
+    longest: int = 4096
+    """Length to which the fuzzer lets inputs grow, bytes."""

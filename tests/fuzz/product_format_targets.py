@@ -1,0 +1,184 @@
+"""Fuzz targets of what layers carry: scene summaries, image headers, codestreams, whole images."""
+
+import struct
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import zstandard
+
+from downlink.codestream import CodestreamShape, first_layers, join_layers, main_header, split_layers
+from downlink.errors import CodestreamError, LayerError
+from downlink.image_header import CHECK_AND_MASK, FIXED_FIELDS, ImageHeader, pack_header, unpack_header
+from downlink.image_layers import ImageAssembly, ImageProduct, encode_image
+from downlink.scene import Georeference, SceneSummary, TileOutcome, Window, decode_summary, encode_summary
+from tests.fuzz.contract import Target, require, value_or_refusal
+from tests.fuzz.tape import Tape
+
+_FAST = zstandard.ZstdCompressor(level=1)
+
+
+def summary(data: bytes) -> None:
+    """A summary or LayerError, of the bytes as they are and of JSON behind version and compression."""
+    for encoded in (data, b"\x01" + data, b"\x01" + _FAST.compress(data), b"\x01" + _FAST.compress(_unrolled(data))):
+        decoded = value_or_refusal(LayerError, call=lambda encoded=encoded: decode_summary(encoded))
+        if decoded is not None:
+            require(decode_summary(encode_summary(decoded)) == decoded, "a summary changes on the way")
+
+
+def _unrolled(data: bytes) -> bytes:
+    """The middle third many times: JSON as long as a packet of some kilobytes can carry."""
+    third = len(data) // 3
+    middle = data[third : 2 * third]
+    return data[:third] + middle * min(200, 400_000 // max(1, len(middle))) + data[2 * third :]
+
+
+def image_header(data: bytes) -> None:
+    """A header or LayerError, of the bytes as they are and with a mask behind compression."""
+    for payload in (data, _with_packed_mask(Tape(data))):
+        unpacked = value_or_refusal(LayerError, call=lambda payload=payload: unpack_header(payload))
+        if unpacked is None:
+            continue
+        header, packets = unpacked
+        again, rest = unpack_header(pack_header(header) + packets)
+        require(rest == packets and _without_mask(again) == _without_mask(header), "an image header changes on the way")
+        if header.valid is not None:
+            require(again.valid is not None and np.array_equal(again.valid, header.valid), "a mask changes on the way")
+
+
+def _without_mask(header: ImageHeader) -> ImageHeader:
+    return replace(header, valid=None)
+
+
+def _with_packed_mask(tape: Tape) -> bytes:
+    """A header whose mask is a sound zstd frame of the tape's bytes, as long as the header says or not."""
+    height, width, steps = 1 + tape.below(40), 1 + tape.below(40), 1 + tape.below(4)
+    bits = tape.chunk(512)
+    if tape.flag():
+        bits = bits.ljust(height * -(-width // 8), b"\xa5")
+    mask = _FAST.compress(bits * (1 + tape.below(256)) if tape.flag() else bits)
+    fixed = FIXED_FIELDS.pack(
+        1, tape.number(4), tape.number(4), height, width, 1 + tape.below(4), 8, tape.below(6), steps, 1
+    )
+    return (
+        fixed
+        + tape.take(steps).ljust(steps, b"\x07")
+        + CHECK_AND_MASK.pack(tape.number(4), len(mask))
+        + mask
+        + tape.rest()
+    )
+
+
+def codestream(data: bytes) -> None:
+    """Layers or CodestreamError, of the bytes as they are and behind a main header that fits."""
+    shape = CodestreamShape(height_px=48, width_px=61, components=2, bits=16, levels=2, qualities=3)
+    for stream in (data, main_header(shape) + data):
+        for count in (0, 1, 3):
+            value_or_refusal(CodestreamError, call=lambda stream=stream, count=count: first_layers(stream, count))
+        layers = value_or_refusal(CodestreamError, call=lambda stream=stream: split_layers(stream, shape))
+        if layers is not None:
+            require(len(layers) == shape.qualities, f"{len(layers)} layers of {shape.qualities}")
+            joined = join_layers(shape, layers)
+            require(joined.count(b"".join(layers)) >= 1, "layers do not come back whole")
+
+
+def image(data: bytes) -> None:
+    """An image or LayerError or CodestreamError, however the payloads of its steps are damaged."""
+    tape = Tape(data)
+    product = _sound_image()
+    assembly = ImageAssembly(nodata=7.0 if tape.flag() else None)
+    for step in range(tape.below(6)):
+        payload = product.payloads[step % len(product.payloads)]
+        match tape.below(4):
+            case 0:
+                payload = tape.chunk()
+            case 1:
+                at, piece = tape.below(len(payload)), tape.chunk(64)
+                payload = payload[:at] + piece + payload[at + len(piece) :]
+            case 2:
+                payload = payload[: tape.below(len(payload))]
+        assembly.add(step, payload)
+    decoded = value_or_refusal(LayerError, CodestreamError, call=assembly.decode)
+    if decoded is not None:
+        window = decoded.window
+        require(
+            decoded.pixels.shape[1:] == (window.height, window.width) == decoded.valid.shape,
+            "pixels do not fill the window",
+        )
+        require(not decoded.lossless or decoded.mse == 0, "a lossless image has an error")
+
+
+@cache
+def _sound_image() -> ImageProduct:
+    """2 bands of 20 x 24 px in three steps, with pixels without data."""
+    rows, cols = np.mgrid[0:20, 0:24]
+    pixels = np.stack([(rows * 37 + cols * 11) % 251 + 300, (rows * cols) % 97 + 900]).astype(np.uint16)
+    valid = (rows + cols) % 9 > 0
+    pixels[:, ~valid] = 7
+    return encode_image(
+        pixels, Window(row=512, col=1024, height=20, width=24), valid=valid, quality_percent=(5.0, 20.0, 100.0), levels=2, nodata=7.0
+    )  # fmt: skip
+
+
+def _summary_seeds() -> list[bytes]:
+    scene = SceneSummary(
+        scene=305419896, name="harbour", captured_ms=1692230400123, height=1126, width=1351, dtype="uint16",
+        band_names=("B02", "B08"), nodata=7.0,
+        georeference=Georeference(crs_wkt='LOCAL_CS["x"]', transform=(10.0, 0.5, 300000.0, -0.25, -10.0, 4000000.0)),
+        peak_dn=10000, tile_px=1024,
+        tile_outcomes=(TileOutcome.KEPT, TileOutcome.CLOUD, TileOutcome.UNREADABLE, TileOutcome.POWER), gsd_m=9.5,
+        footprint_lonlat=((3.0, 36.5), (3.25, 36.5), (3.25, 36.25), (3.0, 36.25)), model="ships@3", classes=("ship",),
+        policy="ports",
+    )  # fmt: skip
+    text = scene.model_dump_json().encode()
+    many = b'{"tile_outcomes":[' + b'0,"kept",' * 40 + b"1]}"
+    return [
+        encode_summary(scene),
+        text,
+        text.replace(b"1126", b"1e3"),
+        many,
+        b'{"classes":' + b"[" * 60,
+        b'{"a":0,"b":1,"c":2}',
+    ]
+
+
+def _image_header_seeds() -> list[bytes]:
+    sound = _sound_image().payloads[0]
+    bomb = _FAST.compress(bytes(1 << 20))
+    claim = struct.pack("<IBQ", 0xFD2FB528, 0xE0, 1 << 45) + b"\x01\0\0"
+    start = FIXED_FIELDS.pack(1, 3, 5, 8, 8, 1, 8, 0, 1, 0) + b"\x21"
+    return [
+        sound, start + CHECK_AND_MASK.pack(0xABCDEF01, 0) + b"packets", start + CHECK_AND_MASK.pack(1, len(bomb)) + bomb,
+        start + CHECK_AND_MASK.pack(1, len(claim)) + claim, b"\x13\x17\x02\x30" + bytes(range(200, 248)) + b"\x01\x00" + bytes(range(20)),
+    ]  # fmt: skip
+
+
+def _codestream_seeds() -> list[bytes]:
+    shape = CodestreamShape(height_px=48, width_px=61, components=2, bits=16, levels=2, qualities=3)
+    packets = [bytes([0x80 | n]) * (n + 1) for n in range(shape.qualities * shape.packets_per_quality)]
+    lengths = b"".join(bytes([len(packet)]) for packet in packets)
+    plt = struct.pack(">HHB", 0xFF58, len(lengths) + 3, 0) + lengths
+    tile = struct.pack(">HHHIBB", 0xFF90, 10, 0, 0, 0, 1) + plt + b"\xff\x93" + b"".join(packets) + b"\xff\xd9"
+    comment = struct.pack(">HHH", 0xFF64, 6, 1) + b"hi"
+    return [
+        tile,
+        main_header(shape) + tile,
+        main_header(shape)[:-4],
+        main_header(shape) + comment + tile,
+        comment + tile,
+    ]
+
+
+def _image_seeds() -> list[bytes]:
+    return [
+        bytes((1, 3, 3, 3, 3)), bytes((1, 1, 3)), bytes((1, 2, 3, 1, 0, 4, 9, 8, 7, 6)), bytes((0, 3, 3, 2, 3, 3)),
+        bytes((1, 1, 1, 9, 5, 1, 0, 64, 0, 64)), bytes((1, 5, 3, 3, 3, 3, 3)),
+    ]  # fmt: skip
+
+
+TARGETS = {
+    "summary": Target(run=summary, seeds=_summary_seeds, longest=2048),
+    "image_header": Target(run=image_header, seeds=_image_header_seeds, longest=1024),
+    "codestream": Target(run=codestream, seeds=_codestream_seeds, longest=1024),
+    "image": Target(run=image, seeds=_image_seeds, longest=1024),
+}

@@ -1,0 +1,18 @@
+"""Every fuzz target by its name, and the inputs that are kept for it."""
+
+from pathlib import Path
+from typing import Final
+
+from tests.fuzz import link_format_targets, product_format_targets
+from tests.fuzz.contract import Target
+
+TARGETS: Final[dict[str, Target]] = {
+    **link_format_targets.TARGETS,
+    **product_format_targets.TARGETS,
+}
+CORPUS: Final = Path(__file__).resolve().parent / "corpus"
+
+
+def kept_inputs(name: str) -> list[Path]:
+    """The files of a target's corpus, in a fixed order."""
+    return sorted(path for path in (CORPUS / name).glob("*") if path.is_file())
