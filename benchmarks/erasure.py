@@ -55,8 +55,6 @@ BURSTS = (None, 8.0)
 """Mean runs of lost frames; None: independent losses."""
 CAPACITIES = (0.25, 0.5, 1.0, 2.0)
 """Frames of the pass over frames that carry every layer once."""
-PLAN_WEIGHT_FRAMES = 100.0
-"""How sure the contact plan is of its loss, in frames counted."""
 SCHEMES = ("files", "uniform", "unequal")
 PROFILE = LinkProfile()
 ZONE_BYTES = PROFILE.frame_bytes - FRAME_OVERHEAD_BYTES
@@ -250,9 +248,7 @@ def unequal_pass(scene: Scene, channel: Channel, frames: int, loss: LossBelief) 
     """The erasure sender."""
     sender = ErasureSender(scene.records.__getitem__, packet_bytes=PROFILE.pdu_bytes)
     sender.begin(scene.offers, loss, capacity_bytes=frames * ZONE_BYTES)
-    return received(
-        fly(lambda now_ms, room_bytes: sender.next_packet(room_bytes), Apid.ERASURE_DOWN, channel, frames)
-    )
+    return received(fly(lambda now_ms, room_bytes: sender.next_packet(room_bytes), Apid.ERASURE_DOWN, channel, frames))
 
 
 def received(packets: Iterable[bytes]) -> list[Record]:
@@ -274,7 +270,7 @@ def one_way(
     channel = Channel(
         ChannelSettings(rate_bps=RATE_BPS, delay_ms=5, loss=loss), Streams(seed).generator("erasure downlink")
     )
-    belief = expected_loss(expected, weight_frames=PLAN_WEIGHT_FRAMES, burst_frames=burst_frames)
+    belief = expected_loss(expected, burst_frames=burst_frames)
     if scheme == "files":
         return usable(scene, files_pass(scene, channel, frames))
     if scheme == "uniform":
@@ -296,9 +292,7 @@ def one_way_rows(seeds: Sequence[int]) -> list[OneWayRow]:
     for capacity, expected, loss, burst in cases:
         for scheme in SCHEMES:
             results = [
-                one_way(
-                    scheme, seed, capacity=capacity, expected=expected, frame_loss=loss, burst_frames=burst
-                )
+                one_way(scheme, seed, capacity=capacity, expected=expected, frame_loss=loss, burst_frames=burst)
                 for seed in seeds
             ]
             rows.append(

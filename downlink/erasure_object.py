@@ -32,6 +32,9 @@ from downlink.errors import ErasureCodeError, ErasureSnapshotError
 from downlink.products import ADDRESS, LayerAddress
 from downlink.protection import SentSymbols
 
+LIKE_VALUE: Final = 4.0
+"""Layers share an object only where the first is worth at most this many times as much per byte as the last, unless a packet
+would stay empty."""
 FILLED_SHARE: Final = 7 / 8
 """Layers are added to an object until its symbols are at least this full."""
 MAGIC: Final = b"ERSN"
@@ -65,6 +68,10 @@ class ErasureObject:
     """Its length and that of its symbols."""
     layers: tuple[tuple[LayerAddress, int], ...]
     """Address and record length of each, in the order in which the records follow each other."""
+    value: float = 0.0
+    """What it is worth on the ground; set anew in every pass."""
+    plan: int = 0
+    """Counts how often its protection has been planned; older plans are void."""
     next_identifier: int = 0
     """The first symbol that has not been sent."""
     sent_before: SentSymbols = field(default_factory=SentSymbols)
@@ -92,7 +99,7 @@ def group_offers(
             continue
         after = filled + offer.size_bytes
         full = filled >= FILLED_SHARE * symbol_bytes * -(-filled // symbol_bytes)
-        if group and ((after > target and full) or after > limit):
+        if group and ((full and (after > target or _is_unlike(group[0], offer))) or after > limit):
             yield tuple(group)
             group, after = [], offer.size_bytes
         if not group:
@@ -101,6 +108,10 @@ def group_offers(
         filled = after
     if group:
         yield tuple(group)
+
+
+def _is_unlike(first: ErasureOffer, offer: ErasureOffer) -> bool:
+    return first.value * offer.size_bytes > LIKE_VALUE * offer.value * first.size_bytes
 
 
 def new_object(number: int, group: Sequence[ErasureOffer], packet_bytes: int) -> ErasureObject:

@@ -34,6 +34,8 @@ DEEPEST_INTERLEAVING: Final = 32
 """Objects interleaved at most."""
 WINDOW_SYMBOLS: Final = 1024
 """Symbols encoded ahead at most, but for a step that is longer."""
+OBJECTS_PER_PASS: Final = 4
+"""A pass is not cut into fewer objects of small layers."""
 RATIO_STEPS: Final = 2
 """Ratios of value to price are told apart to this many steps per doubling."""
 
@@ -64,10 +66,12 @@ class _Pass:
     """What is known during one pass."""
 
     belief: LossBelief
+    capacity_bytes: float
     left_bytes: float
     price: float
     """What a byte on the link is worth, about; 0 where everything fits."""
-    queue: ProtectionQueue[int] = field(default_factory=ProtectionQueue)
+    queue: ProtectionQueue[tuple[int, int]] = field(default_factory=ProtectionQueue)
+    """Objects by number and plan."""
 
 
 class ErasureSender:
@@ -109,32 +113,37 @@ class ErasureSender:
         for number, one in list(self._objects.items()):
             if not all(address in offered for address in one.addresses):
                 self._dissolve(number)
-        self._pass = _Pass(belief=belief, left_bytes=capacity_bytes, price=_price(offers, belief, capacity_bytes))
-        for number, one in self._objects.items():
-            self._demand(number, sum(offered[address].value for address in one.addresses))
+        price = _price(offers, belief, capacity_bytes)
+        self._pass = _Pass(belief=belief, capacity_bytes=capacity_bytes, left_bytes=capacity_bytes, price=price)
+        for one in self._objects.values():
+            self._demand(one, sum(offered[address].value for address in one.addresses))
         self.offer(offers)
 
     def offer(self, offers: Sequence[ErasureOffer]) -> None:
-        """More layers for the pass under way, best first; those that are known already are passed over."""
-        if self._pass is None:
-            return
+        """More layers for the pass under way, best first; those that are known already are passed over.
+
+        What was about to be sent is ranked again among them.
+        """
         new = [offer for offer in offers if offer.address not in self._of_layer]
+        if self._pass is None or not new:
+            return
+        for one in self._empty_window(self._pass.belief):
+            self._demand(one, one.value)
         expected = [(1 - self._arrived.get(offer.address, 0.0)) * offer.value for offer in new]
         lengths = [self._object_symbols(value / offer.size_bytes) for value, offer in zip(expected, new, strict=True)]
         worth = dict(zip((offer.address for offer in new), expected, strict=True))
         for group in group_offers(new, self.packet_bytes, lengths):
             number = self.next_object
             self.next_object = (self.next_object + 1) % OBJECT_NUMBERS
-            self._keep(new_object(number, group, self.packet_bytes))
-            self._demand(number, sum(worth[offer.address] for offer in group))
+            one = new_object(number, group, self.packet_bytes)
+            self._keep(one)
+            self._demand(one, sum(worth[offer.address] for offer in group))
 
     def end(self) -> None:
         """The pass is over: what was sent is counted, what was not is forgotten. Harmless where none is under way."""
         if self._pass is None:
             return
-        for waiting in self._window:
-            waiting.one.next_identifier = min(waiting.one.next_identifier, waiting.identifier)
-        self._window.clear()
+        self._empty_window(self._pass.belief)
         for number, one in list(self._objects.items()):
             one.sent_before = _sent(one, self._pass.belief)
             one.sent_now = 0
@@ -213,21 +222,14 @@ class ErasureSender:
                 step = now.queue.take()
             if step is None:
                 break
-            number, symbols = step
+            (number, plan), symbols = step
             one = self._objects.get(number)
-            if one is None or one.next_identifier + chosen.get(number, 0) + symbols > ENCODING_SYMBOLS_LIMIT:
+            after = chosen.get(number, 0) + symbols
+            if one is None or one.plan != plan or one.next_identifier + after > ENCODING_SYMBOLS_LIMIT:
                 continue
-            chosen[number] = chosen.get(number, 0) + symbols
+            chosen[number] = after
             room_bytes -= symbols * _packet_bytes(one)
-        spread: list[tuple[float, int, _Waiting]] = []
-        for order, (number, symbols) in enumerate(chosen.items()):
-            one = self._objects[number]
-            for place in range(symbols):
-                waiting = _Waiting(one=one, identifier=one.next_identifier + place)
-                spread.append(((place + 0.5) / symbols, order, waiting))
-            one.next_identifier += symbols
-        spread.sort(key=lambda entry: entry[:2])
-        self._window.extend(waiting for _, _, waiting in spread)
+        self._window.extend(_interleaved([(self._objects[number], symbols) for number, symbols in chosen.items()]))
 
     # ---- objects
 
@@ -246,16 +248,30 @@ class ErasureSender:
         self._window = deque(waiting for waiting in self._window if waiting.one is not one)
         self._encoded_bytes -= sum(map(len, self._encoded.pop(number, ())))
 
-    def _demand(self, number: int, value: float) -> None:
+    def _demand(self, one: ErasureObject, value: float) -> None:
+        """Plan the protection of an object anew."""
         if self._pass is not None:
-            one = self._objects[number]
+            one.value = value
+            one.plan += 1
             demand = Demand(
                 source_symbols=one.shape.source_symbols,
                 packet_bytes=_packet_bytes(one),
                 value=value,
                 sent=one.sent_before,
             )
-            self._pass.queue.add(number, demand, _belief_about(one, self._pass.belief))
+            self._pass.queue.add((one.number, one.plan), demand, _belief_about(one, self._pass.belief))
+
+    def _empty_window(self, belief: LossBelief) -> list[ErasureObject]:
+        """Take back what was not sent; the objects that it was of, with what was sent counted."""
+        touched: dict[int, ErasureObject] = {}
+        for waiting in self._window:
+            one = touched.setdefault(waiting.one.number, waiting.one)
+            one.next_identifier = min(one.next_identifier, waiting.identifier)
+        self._window.clear()
+        for one in touched.values():
+            one.sent_before = _sent(one, belief)
+            one.sent_now = 0
+        return list(touched.values())
 
     def _chance(self, one: ErasureObject) -> float:
         sent = one.sent_before if self._pass is None else _sent(one, self._pass.belief)
@@ -267,7 +283,9 @@ class ErasureSender:
             return 1
         doublings = math.log2(value_per_byte / self._pass.price) if self._pass.price > 0 else DOUBLINGS_LIMIT
         doublings = min(round(RATIO_STEPS * doublings) / RATIO_STEPS, DOUBLINGS_LIMIT)
-        return best_object_symbols(2.0**doublings, self._pass.belief)
+        objects = max(OBJECTS_PER_PASS, _interleaving_depth(self._pass.belief))
+        most = self._pass.capacity_bytes / (objects * self._symbol_bytes)
+        return max(1, min(best_object_symbols(2.0**doublings, self._pass.belief), int(most)))
 
     def _symbol(self, one: ErasureObject, identifier: int) -> bytes:
         symbols = self._encoded.pop(one.number, [])
@@ -286,6 +304,17 @@ class ErasureSender:
         data = b"".join(self._read_record(address) for address in one.addresses)
         planned = max(one.next_identifier, identifier + 1)
         return encode_symbols(data, one.shape.symbol_bytes, first=0, count=planned + planned // 4)
+
+
+def _interleaved(steps: Sequence[tuple[ErasureObject, int]]) -> list[_Waiting]:
+    """So many new symbols of each object, each object's spread evenly over them all."""
+    spread: list[tuple[float, int, _Waiting]] = []
+    for order, (one, symbols) in enumerate(steps):
+        for place in range(symbols):
+            waiting = _Waiting(one=one, identifier=one.next_identifier + place)
+            spread.append(((place + 0.5) / symbols, order, waiting))
+        one.next_identifier += symbols
+    return [waiting for _, _, waiting in sorted(spread, key=lambda entry: entry[:2])]
 
 
 def _packet_bytes(one: ErasureObject) -> int:

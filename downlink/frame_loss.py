@@ -19,6 +19,9 @@ LARGEST_LOSS: Final = 0.95
 LARGEST_WEIGHT_FRAMES: Final = 1e5
 """Passes differ, so no history makes one surer than this."""
 STRONGEST_CORRELATION: Final = 0.99
+PLAN_WEIGHT_FRAMES: Final = 20.0
+"""How sure a contact plan is of the loss it states. Where the plan is right this costs 1.5 % of the value delivered against
+a plan that is sure; where 10 % were planned and 30 % are lost it delivers 70 % more (`benchmarks/erasure.py`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +70,13 @@ class LossBelief:
         return replace(self, correlation=0.0, weight_frames=max(0.5, 1 / pairwise - 1))
 
 
-def expected_loss(mean: float, *, weight_frames: float, burst_frames: float | None = None) -> LossBelief:
-    """The belief of a contact plan that says no more than a mean loss, and perhaps a mean burst; within sane bounds."""
+def expected_loss(
+    mean: float, *, weight_frames: float = PLAN_WEIGHT_FRAMES, burst_frames: float | None = None
+) -> LossBelief:
+    """The belief of a contact plan that says no more than a mean loss, and perhaps a mean burst; within sane bounds.
+
+    Raises ProtectionError for numbers that are none.
+    """
     if not (0 <= mean <= 1 and weight_frames > 0 and (burst_frames is None or burst_frames >= 1)):
         raise ProtectionError(
             f"frame loss {mean}, weight {weight_frames} frames, bursts of {burst_frames} frames: the loss lies in 0..1, "
@@ -111,9 +119,9 @@ class LossCount:
             return prior
         correlation = prior.correlation
         if self.bursts:
-            measured = _correlation(min(self.lost / frames, LARGEST_LOSS), self.lost / self.bursts)
-            share = self.bursts / (self.bursts + 1)
-            correlation = share * measured + (1 - share) * prior.correlation
+            # The prior counts as one run.
+            burst_frames = (self.lost + prior.burst_frames) / (self.bursts + 1)
+            correlation = _correlation(min(self.lost / frames, LARGEST_LOSS), burst_frames)
         taught = frames * (1 - correlation) / (1 + correlation)
         weight = prior.weight_frames + taught
         mean = (prior.lost_weight + taught * self.lost / frames) / weight
