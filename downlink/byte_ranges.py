@@ -7,13 +7,15 @@ from collections.abc import Iterable
 class ByteRanges:
     """Which bytes of a file have arrived, or are asked for again."""
 
-    __slots__ = ("_ends", "_starts", "total_bytes")
+    __slots__ = ("_ends", "_starts", "end", "total_bytes")
 
     def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
         # Range i is _starts[i].._ends[i]; neighbours never touch.
         self._starts: list[int] = []
         self._ends: list[int] = []
         self.total_bytes = 0
+        self.end = 0
+        """end of the last range, 0 where there is none"""
         for start, end in ranges:
             self.add(start, end)
 
@@ -28,11 +30,6 @@ class ByteRanges:
         return list(zip(self._starts, self._ends, strict=True))
 
     @property
-    def end(self) -> int:
-        """End of the last range, 0 where there is none."""
-        return self._ends[-1] if self._ends else 0
-
-    @property
     def prefix_end(self) -> int:
         """End of the range that begins at 0, 0 where there is none."""
         return self._ends[0] if self._starts and self._starts[0] == 0 else 0
@@ -41,8 +38,8 @@ class ByteRanges:
         """Adds the bytes start..end."""
         if start >= end:
             return
-        if self._ends and start == self._ends[-1]:  # The usual case: bytes in order.
-            self._ends[-1] = end
+        if self._ends and start == self.end:  # The usual case: bytes in order.
+            self._ends[-1] = self.end = end
             self.total_bytes += end - start
             return
         first = bisect_left(self._ends, start)
@@ -52,6 +49,7 @@ class ByteRanges:
             self.total_bytes -= sum(self._ends[first:last]) - sum(self._starts[first:last])
         self._starts[first:last] = [start]
         self._ends[first:last] = [end]
+        self.end = self._ends[-1]
         self.total_bytes += end - start
 
     def take_first(self, max_bytes: int) -> tuple[int, int]:
@@ -60,6 +58,7 @@ class ByteRanges:
         end = min(self._ends[0], start + max_bytes)
         if end == self._ends[0]:
             del self._starts[0], self._ends[0]
+            self.end = self._ends[-1] if self._ends else 0
         else:
             self._starts[0] = end
         self.total_bytes -= end - start

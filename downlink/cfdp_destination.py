@@ -14,7 +14,6 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from enum import StrEnum
 
-from downlink.byte_ranges import ByteRanges
 from downlink.cfdp_checksum import ChecksumType
 from downlink.cfdp_closed_transactions import ClosedTransaction, ClosedTransactions
 from downlink.cfdp_decoding import decode_pdu
@@ -164,7 +163,7 @@ class CfdpDestination:
         if state is not None and segment is not None:
             state.heard = True
             self._take_file_data(state, *segment, now_ms)
-            if state.eof is not None and state.complete and state.transaction in self._open:
+            if state.eof is not None and state.complete:
                 self._complete(state)
             return self.take_events()
         try:
@@ -241,11 +240,9 @@ class CfdpDestination:
         for in_memory, entry in record["open"]:
             state = DestinationTransaction.from_record(entry)
             destination._enter(state)
-            if not in_memory:
-                # Without its sink, a file begins again.
-                state.buffer.ranges = ByteRanges(entry[3] if isinstance(state.buffer, SinkBuffer) else ())
-                continue
-            for start, end in entry[3]:
+            if isinstance(state.buffer, SinkBuffer):
+                state.buffer.take_back(() if in_memory else entry[3])
+            for start, end in entry[3] if in_memory else ():
                 if record["with_data"]:
                     state.buffer.add(start, blob[position : position + end - start])
                     position += end - start
@@ -345,7 +342,7 @@ class CfdpDestination:
     def _take_file_data(self, state: DestinationTransaction, offset: int, data: bytes, now_ms: int) -> None:
         buffer, end = state.buffer, offset + len(data)
         furthest = buffer.ranges.end
-        reason = self._refusal(state, offset, end)
+        reason = state.refusal(offset, end, self._held_bytes, self.settings)
         if reason is not None:
             self._refuse(reason, state.transaction)
             return
@@ -359,18 +356,6 @@ class CfdpDestination:
         names_wanted = state.metadata is None and not state.metadata_asked
         if self.settings.immediate_nak and (offset > furthest or names_wanted):
             self._notice_gap(state, end, now_ms)
-
-    def _refusal(self, state: DestinationTransaction, offset: int, end: int) -> str | None:
-        """Why a segment cannot be taken; None when it can."""
-        limit = state.size_limit_bytes
-        if end > (self.settings.max_file_bytes if limit is None else limit):
-            return f"segment {offset}..{end} passes the end of the file at {self.settings.max_file_bytes if limit is None else limit}"
-        if state.buffer.holds_bytes and self._held_bytes + end - offset > self.settings.max_held_bytes:
-            return f"unfinished files hold {self._held_bytes} bytes already"
-        ranges = state.buffer.ranges
-        if len(ranges) >= self.settings.max_ranges_per_file and not ranges.touches(offset, end):
-            return f"{len(ranges)} pieces of the file lie between gaps already"
-        return None
 
     def _take_end_of_file(self, state: DestinationTransaction, pdu: EndOfFile, now_ms: int) -> None:
         self._acknowledge(pdu, TransactionStatus.ACTIVE)

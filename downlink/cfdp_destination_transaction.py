@@ -138,6 +138,20 @@ class DestinationTransaction:
         """Whether there is anything to ask for."""
         return self.metadata is None or not self.buffer.ranges.covers(0, self.known_end)
 
+    def refusal(self, offset: int, end: int, held_bytes: int, settings: DestinationSettings) -> str | None:
+        """Why the segment offset..end cannot be taken while all files hold `held_bytes`; None when it can."""
+        limit = self.size_limit_bytes
+        if limit is None:
+            limit = settings.max_file_bytes
+        if end > limit:
+            return f"segment {offset}..{end} passes the end of the file at {limit}"
+        if self.buffer.holds_bytes and held_bytes + end - offset > settings.max_held_bytes:
+            return f"unfinished files hold {held_bytes} bytes already"
+        ranges = self.buffer.ranges
+        if len(ranges) >= settings.max_ranges_per_file and not ranges.touches(offset, end):
+            return f"{len(ranges)} pieces of the file lie between gaps already"
+        return None
+
     def begin_naks(self, start: int, end: int, max_naks: int) -> None:
         """Starts a list of NAKs about start..end, or widens the one being sent; from 0 on it asks for the names again, too."""
         if self.nak_position is not None:

@@ -105,13 +105,18 @@ class FrameReader:
         channel = self._channels.get(vc_id)
         if channel is None:
             channel = self._channels[vc_id] = _VirtualChannel()
-        verdict, frames_lost = _judge(channel, frame_count, frame[-2:])
-        if verdict is FrameVerdict.DUPLICATE:
-            return FrameReading(verdict, (), vc_id, frame_count)
-        lost_bytes = _move_to(channel, verdict, frame_count, frame[-2:])
+        verdict, frames_lost, lost_bytes = FrameVerdict.IN_ORDER, 0, 0
+        if frame_count != channel.next_count:
+            verdict, frames_lost = _judge(channel, frame_count, frame[-2:])
+            if verdict is FrameVerdict.DUPLICATE:
+                return FrameReading(verdict, (), vc_id, frame_count)
+            lost_bytes = _leave_order(channel, verdict)
+        _remember(channel, frame_count, frame[-2:])
         if verdict is FrameVerdict.LATE:
             packets, discarded = channel.extraction.take_alone(packet_zone(frame), pointer)
-        elif pointer == ONLY_IDLE_DATA:
+            return FrameReading(verdict, tuple(packets), vc_id, frame_count, frames_lost, discarded)
+        channel.next_count = (frame_count + 1) % FRAME_COUNT_MODULUS
+        if pointer == ONLY_IDLE_DATA:
             verdict, packets, discarded = FrameVerdict.IDLE, [], channel.extraction.lose_step()
         else:
             packets, discarded = channel.extraction.take(packet_zone(frame), pointer)
@@ -132,16 +137,14 @@ def _judge(channel: _VirtualChannel, frame_count: int, check_value: bytes) -> tu
     return (FrameVerdict.LATE if behind <= LATE_WINDOW_FRAMES else FrameVerdict.RESTARTED), 0
 
 
-def _move_to(channel: _VirtualChannel, verdict: FrameVerdict, frame_count: int, check_value: bytes) -> int:
-    """Remembers the frame and what comes after it. Returns the bytes of an unfinished packet that are given up."""
-    lost_bytes = 0
-    if verdict is not FrameVerdict.IN_ORDER and verdict is not FrameVerdict.LATE:
-        lost_bytes = channel.extraction.lose_step()
-        if verdict is FrameVerdict.RESTARTED:
-            channel.recent.clear()
-    if verdict is not FrameVerdict.LATE:
-        channel.next_count = (frame_count + 1) % FRAME_COUNT_MODULUS
+def _leave_order(channel: _VirtualChannel, verdict: FrameVerdict) -> int:
+    """Makes ready for a frame that is not the one due. Returns the bytes of an unfinished packet that are given up."""
+    if verdict is FrameVerdict.RESTARTED:
+        channel.recent.clear()
+    return 0 if verdict in (FrameVerdict.LATE, FrameVerdict.IN_ORDER) else channel.extraction.lose_step()
+
+
+def _remember(channel: _VirtualChannel, frame_count: int, check_value: bytes) -> None:
     channel.recent[frame_count] = check_value
     if len(channel.recent) > REMEMBERED_FRAMES:
         channel.recent.popitem(last=False)
-    return lost_bytes

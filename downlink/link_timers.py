@@ -64,6 +64,8 @@ class LinkTimers(Generic[Key]):
 
     def pop_due(self, now_ms: int) -> Key | None:
         """Removes and returns the key whose deadline passed first, None while none has passed."""
+        if not self._heap:
+            return None
         deadline = self._earliest()
         if deadline is None or self.suspended or deadline > self._link_ms(now_ms):
             return None

@@ -1,18 +1,11 @@
 """Space packets back out of the packet zones of one virtual channel."""
 
-from typing import NamedTuple
-
 from downlink.space_packet import IDLE_APID, PRIMARY_HEADER_BYTES, SpacePacket, packet_length_bytes, read_packet
 from downlink.transfer_frame import NO_PACKET_STARTS
 
-
-class ExtractedPackets(NamedTuple):
-    """What one packet zone completed."""
-
-    packets: list[SpacePacket]
-    """packets that ended in this zone, in order, idle packets left out"""
-    discarded_bytes: int
-    """bytes of packets that can never be completed, or that contradict the first header pointer"""
+Extracted = tuple[list[SpacePacket], int]
+"""Packets that one zone completed, in order, idle packets left out; and bytes of packets that can never be completed, or that
+contradict the first header pointer."""
 
 
 class PacketExtraction:
@@ -22,71 +15,79 @@ class PacketExtraction:
     names: nothing is guessed from the bytes themselves.
     """
 
+    __slots__ = ("_in_step", "_unfinished")
+
     def __init__(self) -> None:
-        self._unfinished = bytearray()
+        # A packet that spans many zones is gathered in a bytearray, so that it is not copied with each of them.
+        self._unfinished: bytes | bytearray = b""
         self._in_step = False
 
     def lose_step(self) -> int:
         """Forgets the unfinished packet, because what continues it is lost. Returns the bytes given up."""
         discarded = len(self._unfinished)
-        self._unfinished.clear()
+        self._unfinished = b""
         self._in_step = False
         return discarded
 
-    def take(self, zone: bytes, first_header_pointer: int) -> ExtractedPackets:
+    def take(self, zone: bytes, first_header_pointer: int) -> Extracted:
         """The packets that `zone`, the successor of the zone taken last, completes."""
         packets: list[SpacePacket] = []
-        if first_header_pointer == NO_PACKET_STARTS:
-            return ExtractedPackets(packets, self._continue(zone, None, packets))
-        if first_header_pointer >= len(zone):
-            return ExtractedPackets(packets, self.lose_step() + len(zone))
-        discarded = 0
-        if first_header_pointer or self._unfinished:
-            discarded = self._continue(zone[:first_header_pointer], first_header_pointer, packets)
+        position, zone_bytes, discarded = first_header_pointer, len(zone), 0
+        if position == NO_PACKET_STARTS:
+            return packets, self._continue(zone, packets)
+        if position >= zone_bytes:
+            return packets, self.lose_step() + zone_bytes
+        if position or self._unfinished:
+            discarded = self._end(zone[:position], packets)
         self._in_step = True
-        return ExtractedPackets(packets, discarded + self._start(zone, first_header_pointer, packets))
+        while position + PRIMARY_HEADER_BYTES <= zone_bytes:
+            if zone[position] >> 5:
+                self._in_step = False
+                return packets, discarded + zone_bytes - position
+            end = position + packet_length_bytes(zone, position)
+            if end > zone_bytes:
+                break
+            packet = read_packet(zone, position, end)
+            if packet.apid != IDLE_APID:
+                packets.append(packet)
+            position = end
+        self._unfinished = zone[position:]
+        return packets, discarded
 
-    def take_alone(self, zone: bytes, first_header_pointer: int) -> ExtractedPackets:
+    def take_alone(self, zone: bytes, first_header_pointer: int) -> Extracted:
         """The packets that lie wholly inside `zone`, a zone out of order. The stream in progress is left as it is."""
         alone = PacketExtraction()
         packets, discarded = alone.take(zone, first_header_pointer)
-        return ExtractedPackets(packets, discarded + alone.lose_step())
+        return packets, discarded + alone.lose_step()
 
-    def _continue(self, head: bytes, first_header_pointer: int | None, packets: list[SpacePacket]) -> int:
-        """Adds `head` to the unfinished packet. Returns the bytes that turn out to be of no packet."""
+    def _end(self, tail: bytes, packets: list[SpacePacket]) -> int:
+        """Ends the unfinished packet with `tail`. Returns the bytes that turn out to be of no packet."""
         if not self._in_step:
-            return len(head)
-        held = self._unfinished
-        held += head
-        if len(held) >= PRIMARY_HEADER_BYTES:
-            length = packet_length_bytes(held)
-            if held[0] >> 5 == 0 and length == len(held):
-                _append(bytes(held), 0, length, packets)
-                held.clear()
-                return 0
-            if held[0] >> 5 == 0 and length > len(held) and first_header_pointer is None:
-                return 0
-        elif first_header_pointer is None or not held:
+            return len(tail)
+        packet = bytes(self._unfinished) + tail
+        self._unfinished = b""
+        if not _is_packet(packet):
+            return len(packet)
+        ended = read_packet(packet, 0, len(packet))
+        if ended.apid != IDLE_APID:
+            packets.append(ended)
+        return 0
+
+    def _continue(self, zone: bytes, packets: list[SpacePacket]) -> int:
+        """Adds a zone in which no packet starts to the unfinished packet. Returns the bytes that turn out to be of no packet."""
+        if not self._in_step:
+            return len(zone)
+        held = self._unfinished = (
+            bytearray(self._unfinished) if isinstance(self._unfinished, bytes) else self._unfinished
+        )
+        held += zone
+        if _is_packet(held):
+            return self._end(b"", packets)
+        if len(held) < PRIMARY_HEADER_BYTES or (held[0] >> 5 == 0 and packet_length_bytes(held) > len(held)):
             return 0
         return self.lose_step()
 
-    def _start(self, zone: bytes, position: int, packets: list[SpacePacket]) -> int:
-        """Reads packets from the header at `position` on, and keeps the last one where it is unfinished."""
-        while position + PRIMARY_HEADER_BYTES <= len(zone):
-            if zone[position] >> 5:
-                self._in_step = False
-                return len(zone) - position
-            end = position + packet_length_bytes(zone, position)
-            if end > len(zone):
-                break
-            _append(zone, position, end, packets)
-            position = end
-        self._unfinished += zone[position:]
-        return 0
 
-
-def _append(data: bytes, start: int, end: int, packets: list[SpacePacket]) -> None:
-    """Appends the packet that data[start:end] is, unless it is idle."""
-    packet = read_packet(data, start, end)
-    if packet.apid != IDLE_APID:
-        packets.append(packet)
+def _is_packet(data: bytes | bytearray) -> bool:
+    """Whether the data are one whole packet by their header."""
+    return len(data) >= PRIMARY_HEADER_BYTES and data[0] >> 5 == 0 and packet_length_bytes(data) == len(data)

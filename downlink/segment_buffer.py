@@ -1,5 +1,6 @@
 """Bytes of a file as they arrive: in order, out of order, twice. In memory, or in a sink that the user provides."""
 
+from collections.abc import Iterable
 from typing import ClassVar, Protocol
 
 from downlink.byte_ranges import ByteRanges
@@ -18,9 +19,8 @@ class ArrivedBytes(Protocol):
     ranges: ByteRanges
     """which bytes have arrived"""
 
-    @property
-    def held_bytes(self) -> int:
-        """Memory taken, roughly."""
+    held_bytes: int
+    """memory taken, roughly"""
 
     def add(self, offset: int, data: bytes) -> list[tuple[int, bytes]]:
         """Takes a segment. Returns the pieces of it that were not there before, as (offset, bytes)."""
@@ -49,17 +49,14 @@ class SegmentBuffer:
         self._prefix = bytearray()
         # By offset. Pieces do not overlap, and none begins where the prefix ends.
         self._pieces: dict[int, bytes] = {}
-
-    @property
-    def held_bytes(self) -> int:
-        """Memory taken, roughly."""
-        return self.ranges.total_bytes + _PIECE_OVERHEAD_BYTES * len(self._pieces)
+        self.held_bytes = 0
 
     def add(self, offset: int, data: bytes) -> list[tuple[int, bytes]]:
         """Takes a segment. Returns the pieces of it that were not there before, as (offset, bytes)."""
         if offset == len(self._prefix) and not self._pieces:
             self._prefix += data
-            self.ranges.add(offset, offset + len(data))
+            self.held_bytes = offset + len(data)
+            self.ranges.add(offset, self.held_bytes)
             return [(offset, data)] if data else []
         missing = self.ranges.gaps(offset, offset + len(data))
         fresh = [(start, data[start - offset : end - offset]) for start, end in missing]
@@ -68,6 +65,7 @@ class SegmentBuffer:
             self._pieces[start] = piece
         while (piece_bytes := self._pieces.pop(len(self._prefix), None)) is not None:
             self._prefix += piece_bytes
+        self.held_bytes = self.ranges.total_bytes + _PIECE_OVERHEAD_BYTES * len(self._pieces)
         return fresh
 
     def prefix(self, start: int = 0) -> bytes:
@@ -102,11 +100,7 @@ class SinkBuffer:
     def __init__(self, sink: FileSink) -> None:
         self.ranges = ByteRanges()
         self.sink = sink
-
-    @property
-    def held_bytes(self) -> int:
-        """Memory taken, roughly."""
-        return _PIECE_OVERHEAD_BYTES * len(self.ranges)
+        self.held_bytes = 0
 
     def add(self, offset: int, data: bytes) -> list[tuple[int, bytes]]:
         """Takes a segment. Returns the pieces of it that were not there before, as (offset, bytes)."""
@@ -115,7 +109,13 @@ class SinkBuffer:
         for start, piece in fresh:
             self.sink.write(start, piece)
         self.ranges.add(offset, offset + len(data))
+        self.held_bytes = _PIECE_OVERHEAD_BYTES * len(self.ranges)
         return fresh
+
+    def take_back(self, ranges: Iterable[tuple[int, int]]) -> None:
+        """Notes what the sink holds already, after a restart."""
+        self.ranges = ByteRanges(ranges)
+        self.held_bytes = _PIECE_OVERHEAD_BYTES * len(self.ranges)
 
     def prefix(self, start: int = 0) -> bytes:
         """The beginning of the file, from `start` up to the first gap."""

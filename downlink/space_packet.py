@@ -41,6 +41,7 @@ class SequenceFlags(IntEnum):
     UNSEGMENTED = 3
 
 
+_UNSEGMENTED = int(SequenceFlags.UNSEGMENTED) << 14
 _PACKET_TYPES, _SEQUENCE_FLAGS = tuple(PacketType), tuple(SequenceFlags)
 
 
@@ -122,6 +123,28 @@ def packet_length_bytes(data: bytes | bytearray, start: int = 0) -> int:
     return (data[start + 4] << 8 | data[start + 5]) + 1 + PRIMARY_HEADER_BYTES
 
 
+class PacketStream:
+    """The packets of one application process, numbered as they are made (133.0-B-2, 4.1.3.4.3): headers with little work."""
+
+    __slots__ = ("_identification", "_next_sequence")
+
+    def __init__(self, apid: int, packet_type: PacketType = PacketType.TELEMETRY) -> None:
+        if not 0 <= apid < IDLE_APID:
+            raise SpacePacketError(f"APID {apid} is not that of an application process; use 0..{IDLE_APID - 1}")
+        self._identification = packet_type << 12 | apid
+        self._next_sequence = _UNSEGMENTED
+
+    def packet(self, data: bytes) -> bytes:
+        """The next packet, encoded. Raises SpacePacketError when `data` do not fit one packet."""
+        if not 0 < len(data) <= MAX_PACKET_BYTES - PRIMARY_HEADER_BYTES:
+            raise SpacePacketError(
+                f"packet data of {len(data)} bytes; a space packet carries 1..{MAX_PACKET_BYTES - PRIMARY_HEADER_BYTES}"
+            )
+        header = _HEADER.pack(self._identification, self._next_sequence, len(data) - 1)
+        self._next_sequence = _UNSEGMENTED | (self._next_sequence + 1) % SEQUENCE_COUNT_MODULUS
+        return header + data
+
+
 def idle_packet(total_bytes: int) -> bytes:
     """An idle packet (APID 2047) of `total_bytes` bytes, 7..65542, header included."""
     if not MIN_PACKET_BYTES <= total_bytes <= MAX_PACKET_BYTES:
@@ -151,7 +174,7 @@ def read_packet(data: bytes, start: int, end: int) -> SpacePacket:
             data[start + PRIMARY_HEADER_BYTES : end],
             _PACKET_TYPES[identification >> 12 & 1],
             _SEQUENCE_FLAGS[sequence >> 14],
-            bool(identification >> 11 & 1),
+            identification & 0x800 != 0,
         )
     )
 
