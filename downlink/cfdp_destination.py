@@ -21,12 +21,10 @@ from downlink.cfdp_destination_transaction import DestinationSettings, Destinati
 from downlink.cfdp_events import (
     DestinationEvent,
     DestinationStatistics,
-    FileCompleted,
     MetadataReceived,
     PartialFile,
     PduRefused,
     SegmentReceived,
-    TransactionFailed,
     TransactionId,
 )
 from downlink.cfdp_file_data import identity_bytes
@@ -324,7 +322,8 @@ class CfdpDestination:
     def _take_metadata(self, state: DestinationTransaction, pdu: Metadata) -> None:
         if state.metadata is not None:
             return
-        state.metadata = pdu
+        # Options are of no use here, and would be held for as long as the transaction is open.
+        state.metadata = replace(pdu, options=())
         if pdu.file_size_bytes > self.settings.max_file_bytes or not state.sizes_agree:
             self._fail(state, ConditionCode.FILE_SIZE_ERROR)
         elif pdu.checksum_type not in list(ChecksumType):
@@ -454,41 +453,19 @@ class CfdpDestination:
         metadata, eof = state.metadata, state.eof
         if metadata is None or eof is None:
             return
-        buffer, checksum_type = state.buffer, metadata.checksum_type
-        if checksum_type != ChecksumType.NULL and buffer.checksum(checksum_type) != eof.checksum:
+        checksum_type = metadata.checksum_type
+        if checksum_type != ChecksumType.NULL and state.buffer.checksum(checksum_type) != eof.checksum:
             self._fail(state, ConditionCode.FILE_CHECKSUM_FAILURE)
             return
         wants_finished = metadata.closure_requested or not state.header.unacknowledged
         self._close(state.header, ConditionCode.NO_ERROR, complete=True, send_finished=wants_finished)
-        self._events.append(
-            FileCompleted(
-                transaction=state.transaction,
-                source_name=metadata.source_name,
-                destination_name=metadata.destination_name,
-                data=buffer.prefix() if isinstance(buffer, SegmentBuffer) else b"",
-                checksum_type=checksum_type,
-                statistics=state.statistics,
-                file_size_bytes=eof.file_size_bytes,
-                sink=buffer.sink if isinstance(buffer, SinkBuffer) else None,
-            )
-        )
+        self._events.append(state.completed(metadata))
 
     def _fail(self, state: DestinationTransaction, condition: ConditionCode) -> None:
-        metadata, buffer = state.metadata, state.buffer
-        closure = metadata is not None and metadata.closure_requested
+        closure = state.metadata is not None and state.metadata.closure_requested
         wants_finished = closure or not state.header.unacknowledged
         self._close(state.header, condition, complete=False, send_finished=wants_finished)
-        self._events.append(
-            TransactionFailed(
-                transaction=state.transaction,
-                condition=condition,
-                source_name=None if metadata is None else metadata.source_name,
-                destination_name=None if metadata is None else metadata.destination_name,
-                segments=buffer.segments() if isinstance(buffer, SegmentBuffer) else (),
-                ranges=tuple(buffer.ranges.ranges()) if isinstance(buffer, SinkBuffer) else (),
-                sink=buffer.sink if isinstance(buffer, SinkBuffer) else None,
-            )
-        )
+        self._events.append(state.failed(condition))
 
     def _close(self, header: PduHeader, condition: ConditionCode, *, complete: bool, send_finished: bool) -> None:
         closed = ClosedTransaction(header=header, condition=condition, complete=complete, awaiting_ack=False)

@@ -1,12 +1,13 @@
 """One file transaction as its destination sees it, and how a destination behaves."""
 
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from downlink.cfdp_decoding import decode_pdu
-from downlink.cfdp_events import DestinationStatistics, TransactionId
+from downlink.cfdp_events import DestinationStatistics, FileCompleted, TransactionFailed, TransactionId
 from downlink.cfdp_file_data import FileDataFormat
-from downlink.cfdp_header import Direction, PduHeader, decode_header
+from downlink.cfdp_header import ConditionCode, Direction, PduHeader, decode_header
 from downlink.cfdp_pdu import EndOfFile, Metadata, Nak, Pdu
 from downlink.errors import CfdpSnapshotError
 from downlink.segment_buffer import SegmentBuffer, SinkBuffer
@@ -180,6 +181,33 @@ class DestinationTransaction:
         requests = ((0, 0), *gaps) if ask_metadata else tuple(gaps)
         return Nak(header=self.header, scope_start=start, scope_end=scope_end, requests=requests)
 
+    def completed(self, metadata: Metadata) -> FileCompleted:
+        """The event that hands the whole file over."""
+        buffer = self.buffer
+        return FileCompleted(
+            transaction=self.transaction,
+            source_name=metadata.source_name,
+            destination_name=metadata.destination_name,
+            data=buffer.prefix() if isinstance(buffer, SegmentBuffer) else b"",
+            checksum_type=metadata.checksum_type,
+            statistics=self.statistics,
+            file_size_bytes=buffer.ranges.end,
+            sink=buffer.sink if isinstance(buffer, SinkBuffer) else None,
+        )
+
+    def failed(self, condition: ConditionCode) -> TransactionFailed:
+        """The event that hands over what arrived."""
+        metadata, buffer = self.metadata, self.buffer
+        return TransactionFailed(
+            transaction=self.transaction,
+            condition=condition,
+            source_name=None if metadata is None else metadata.source_name,
+            destination_name=None if metadata is None else metadata.destination_name,
+            segments=buffer.segments() if isinstance(buffer, SegmentBuffer) else (),
+            ranges=tuple(buffer.ranges.ranges()) if isinstance(buffer, SinkBuffer) else (),
+            sink=buffer.sink if isinstance(buffer, SinkBuffer) else None,
+        )
+
     def record(self) -> list[Any]:
         """The state without the file bytes, ready for JSON, in the order of `from_record`."""
         return [
@@ -187,8 +215,8 @@ class DestinationTransaction:
             None if self.metadata is None else self.metadata.encode().hex(),
             None if self.eof is None else self.eof.encode().hex(),
             self.buffer.ranges.ranges(),
-            astuple(self.statistics),
-            *(getattr(self, name) for name in _PLAIN_FIELDS),
+            [self.statistics.new_bytes, self.statistics.duplicate_bytes, self.statistics.naks],
+            *_plain_fields(self),
         ]
 
     @classmethod
@@ -221,6 +249,7 @@ _PLAIN_FIELDS = (
     "checks",
 )
 """Fields of a DestinationTransaction that a snapshot holds as they are, in its order."""
+_plain_fields = attrgetter(*_PLAIN_FIELDS)
 
 
 def _expect(kind: type[_Kind], pdu: Pdu) -> _Kind:

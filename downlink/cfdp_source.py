@@ -31,10 +31,8 @@ from downlink.cfdp_pdu import (
     DirectiveCode,
     EndOfFile,
     Finished,
-    Metadata,
     Nak,
     Pdu,
-    max_segment_bytes,
 )
 from downlink.cfdp_snapshot import pack_snapshot, unpack_snapshot
 from downlink.cfdp_source_queue import SourceQueue
@@ -45,6 +43,8 @@ from downlink.link_timers import LinkTimers
 
 _SNAPSHOT_KIND = b"CFSR"
 _MAX_WAITING_RESPONSES = 1024
+_MAX_REQUESTED_RANGES = 1 << 17
+"""Ranges of one file that wait to be sent again."""
 _SHORTEST_CUT_BYTES = 64
 """A segment is cut to the room left in a frame only where so many file bytes fit: below, the header is not worth it."""
 
@@ -88,13 +88,17 @@ class CfdpSource:
         if transaction_seq in self._transactions:
             raise CfdpTransactionError(f"transaction {transaction_seq} is still open; give every file a new number")
         file = FileInMemory(file_bytes) if isinstance(file_bytes, bytes) else file_bytes
-        metadata = self._metadata(transaction_seq, file, acknowledged, (source_name, destination_name))
-        metadata_pdu = metadata.encode()
-        if max(len(name.encode()) for name in (source_name, destination_name)) > self.settings.max_name_bytes:
-            raise CfdpPduError(
-                f"file name {max(source_name, destination_name, key=len)[:40]!r}... is longer than"
-                f" {self.settings.max_name_bytes} bytes; use a shorter one"
-            )
+        header = PduHeader(
+            source_entity_id=self.local_entity_id,
+            destination_entity_id=self.remote_entity_id,
+            transaction_seq=transaction_seq,
+            entity_id_bytes=self.settings.entity_id_bytes,
+            transaction_seq_bytes=self.settings.transaction_seq_bytes,
+            unacknowledged=not acknowledged,
+            with_crc=self.settings.with_crc,
+            large_file=file.size_bytes > 0xFFFFFFFF,
+        )
+        metadata = self.settings.metadata(header, file.size_bytes, source_name, destination_name)
         checksum = stored_checksum(metadata.checksum_type, file, file.size_bytes)
         if checksum is None:
             raise CfdpTransactionError(
@@ -102,7 +106,7 @@ class CfdpSource:
             )
         transaction = SourceTransaction(
             metadata=metadata,
-            metadata_pdu=metadata_pdu,
+            metadata_pdu=metadata.encode(),
             file=file,
             eof_checksum=checksum,
             eof_size_bytes=file.size_bytes,
@@ -114,30 +118,6 @@ class CfdpSource:
         self._transactions[transaction_seq] = transaction
         self._queue.add_unsent(transaction)
         return transaction.transaction
-
-    def _metadata(
-        self, transaction_seq: int, file: ReadableFile, acknowledged: bool, names: tuple[str, str]
-    ) -> Metadata:
-        """The Metadata PDU of a new transaction, checked for room."""
-        header = PduHeader(
-            source_entity_id=self.local_entity_id,
-            destination_entity_id=self.remote_entity_id,
-            transaction_seq=transaction_seq,
-            entity_id_bytes=self.settings.entity_id_bytes,
-            transaction_seq_bytes=self.settings.transaction_seq_bytes,
-            unacknowledged=not acknowledged,
-            with_crc=self.settings.with_crc,
-            large_file=file.size_bytes > 0xFFFFFFFF,
-        )
-        max_segment_bytes(header, self.settings.max_pdu_bytes)
-        return Metadata(
-            header=header,
-            file_size_bytes=file.size_bytes,
-            source_name=names[0],
-            destination_name=names[1],
-            checksum_type=self.settings.checksum_type,
-            closure_requested=self.settings.closure_requested and not acknowledged,
-        )
 
     def cancel(self, transaction_seq: int) -> None:
         """Gives a transaction up. It is over when the destination has been told, and a TransactionFinished event says so."""
@@ -340,6 +320,8 @@ class CfdpSource:
         if transaction.cancelled or transaction.header.unacknowledged:
             return
         for start, end in nak.requests:
+            if len(transaction.requested) >= _MAX_REQUESTED_RANGES:
+                break  # What is left out is asked for again.
             if start == end == 0:
                 transaction.metadata_requested = transaction.metadata_sent
             # What has never been sent is not lost: it comes as new data, unless the EndOfFile has gone already.

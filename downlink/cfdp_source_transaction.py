@@ -9,8 +9,8 @@ from downlink.cfdp_decoding import decode_pdu
 from downlink.cfdp_events import SourceStatistics, TransactionId
 from downlink.cfdp_file_data import FileDataFormat
 from downlink.cfdp_header import ConditionCode, PduHeader
-from downlink.cfdp_pdu import Metadata
-from downlink.errors import CfdpSnapshotError
+from downlink.cfdp_pdu import Metadata, max_segment_bytes
+from downlink.errors import CfdpPduError, CfdpSnapshotError
 from downlink.file_ports import FileInMemory, ReadableFile
 
 NO_FILE = FileInMemory(b"")
@@ -54,6 +54,23 @@ class SourceSettings:
             entity_id_bytes=2,
             transaction_seq_bytes=4,
             max_name_bytes=63,
+        )
+
+    def metadata(self, header: PduHeader, size_bytes: int, source_name: str, destination_name: str) -> Metadata:
+        """The Metadata PDU of a new transaction. Raises CfdpPduError when a name, or any file data, would not fit their PDUs."""
+        max_segment_bytes(header, self.max_pdu_bytes)
+        for name in (source_name, destination_name):
+            if len(name.encode("utf-8", "replace")) > self.max_name_bytes:
+                raise CfdpPduError(
+                    f"file name {name[:40]!r}... is too long; at most {self.max_name_bytes} bytes are sent"
+                )
+        return Metadata(
+            header=header,
+            file_size_bytes=size_bytes,
+            source_name=source_name,
+            destination_name=destination_name,
+            checksum_type=self.checksum_type,
+            closure_requested=self.closure_requested and header.unacknowledged,
         )
 
     def eof_wait_ms(self, silent_timeouts: int, unacknowledged: bool) -> int:

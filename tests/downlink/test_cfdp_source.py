@@ -302,7 +302,7 @@ def test_what_cannot_be_sent_is_refused_at_once():
         source.put(transaction_seq=1, **fields)
     with pytest.raises(CfdpPduError, match="at most 255"):
         source.put(transaction_seq=2, **fields | {"source_name": "n" * 300})
-    with pytest.raises(CfdpPduError, match="longer than 63"):
+    with pytest.raises(CfdpPduError, match="at most 63 bytes"):
         CfdpSource(1, 2, SourceSettings.nasa_cf()).put(transaction_seq=2, **fields | {"source_name": "n" * 64})
     with pytest.raises(CfdpPduError, match="sequence number"):
         source.put(transaction_seq=1 << 32, **fields)
