@@ -11,7 +11,7 @@ import selectors
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from mission.channel import Channel, ChannelCounts, ChannelSettings
@@ -81,8 +81,8 @@ class _Direction:
     exit: _Side
     counts: DirectionCounts = field(default_factory=DirectionCounts)
 
-    def __post_init__(self) -> None:
-        self.counts.channel = self.channel.counts
+    def counts_now(self) -> DirectionCounts:
+        return replace(self.counts, channel=replace(self.channel.counts))
 
 
 class ChannelRelay:
@@ -146,8 +146,12 @@ class ChannelRelay:
 
     def counts(self) -> RelayCounts:
         """What was done so far."""
-        seconds = (self._now_ns() - self._began_ns) / 1e9
-        return RelayCounts(seconds=seconds, in_flight=len(self._inside), down=self._down.counts, up=self._up.counts)
+        return RelayCounts(
+            seconds=(self._now_ns() - self._began_ns) / 1e9,
+            in_flight=len(self._inside),
+            down=self._down.counts_now(),
+            up=self._up.counts_now(),
+        )
 
     def run(self, duration_s: float | None = None) -> None:
         """Forwards for that long, or until `stop`."""
