@@ -11,19 +11,15 @@ import random
 from collections.abc import Iterator
 
 from downlink.contact import Contact
-from downlink.journal import MemoryJournal
 from downlink.link_profile import LinkProfile
 from downlink.products import FIRST_BLOCK, Layer, LayerAddress, Rung
 from downlink.record import OVERHEAD_BYTES
-from ground.station import GroundStation
-from ground.store import LayerStore
 from mission.channel import ChannelSettings, GilbertElliott
 from mission.contacts import PlannedContact
+from mission.link_ends import ground_station, onboard_computer
 from mission.simulation import World
 from mission.streams import Streams
-from onboard.computer import OnboardComputer
 from onboard.link_events import LayersCaptured
-from onboard.store import ProductStore
 from onboard.valuation import ValuedLayer
 
 PRODUCTS = 60
@@ -70,8 +66,8 @@ def fly(seed: int, frame_loss: float) -> tuple[int, int]:
         uplink=ChannelSettings(rate_bps=contact.uplink_bps, delay_ms=DELAY_MS),
     )
     profile = LinkProfile()
-    computer = OnboardComputer(ProductStore(MemoryJournal()), profile, capacity_bytes=1 << 30)
-    world = World(computer, GroundStation(LayerStore(MemoryJournal()), profile), [planned], Streams(seed))
+    computer = onboard_computer(profile, capacity_bytes=1 << 30)
+    world = World(computer, ground_station(profile), [planned], Streams(seed))
     captured = tuple(layers(seed))
     world.schedule(0, lambda: world.tell_computer(LayersCaptured(layers=captured)))
     world.run()

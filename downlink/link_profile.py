@@ -2,9 +2,14 @@
 
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Final
 
 from downlink.cfdp_destination_transaction import DestinationSettings
 from downlink.cfdp_source_transaction import SourceSettings
+from downlink.frame_security import SECURITY_BYTES
+
+SHORTEST_UPLINK_PDU_BYTES: Final = 48
+"""A NAK needs so much even where frames are shorter; it then crosses from frame to frame."""
 
 
 class Apid(IntEnum):
@@ -81,7 +86,7 @@ class LinkProfile:
     @property
     def destination_settings(self) -> DestinationSettings:
         return DestinationSettings(
-            max_pdu_bytes=self.uplink_frame_bytes - 16,
+            max_pdu_bytes=max(SHORTEST_UPLINK_PDU_BYTES, self.uplink_frame_bytes - SECURITY_BYTES - 16),
             nak_timeout_ms=self.nak_timeout_ms,
             finished_timeout_ms=self.ack_timeout_ms,
             inactivity_timeout_ms=max(self.silence_ms, 16 * self.ack_timeout_ms),

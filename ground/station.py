@@ -17,11 +17,13 @@ from downlink.cfdp_events import (
 from downlink.express import encode_receipts
 from downlink.frame_assembler import FrameAssembler
 from downlink.frame_reader import FrameReader, FrameVerdict
+from downlink.frame_security import SECURITY_BYTES, FrameProtector
 from downlink.link_events import ContactEnded, ContactStarted, FrameHeard, TransmitFrame, TransmitterReady, WakeAt
 from downlink.link_profile import Apid, LinkProfile, VirtualChannel
 from downlink.packet_sender import PacketSender
 from downlink.products import LayerAddress
 from downlink.record import Record, scan_records
+from ground.command_desk import CommandDesk
 from ground.link_events import Action, Event, LayersArrived
 from ground.store import LayerStore
 
@@ -30,13 +32,21 @@ class GroundStation:
     """The ground's end of the link to one satellite."""
 
     def __init__(
-        self, store: LayerStore, profile: LinkProfile, *, snapshot: bytes | None = None, now_ms: int = 0
+        self,
+        store: LayerStore,
+        desk: CommandDesk,
+        protector: FrameProtector,
+        profile: LinkProfile,
+        *,
+        snapshot: bytes | None = None,
+        now_ms: int = 0,
     ) -> None:
         """`snapshot` is one that a station of the same store took before it ended, however old: files go on where they were.
 
         Raises CfdpSnapshotError on a damaged snapshot: start without it, and open files begin again.
         """
         self.store = store
+        self.desk = desk
         self.profile = profile
         self.verdicts: dict[FrameVerdict, int] = dict.fromkeys(FrameVerdict, 0)
         """Frames heard, by what became of them."""
@@ -51,8 +61,9 @@ class GroundStation:
             self._destination.remember_completed(TransactionId(profile.onboard_entity, number))
         self._reader = FrameReader(profile.spacecraft_id, frame_bytes=profile.frame_bytes)
         self._packets = PacketSender()
+        self._protector = protector
         self._uplink = FrameAssembler(
-            profile.spacecraft_id, VirtualChannel.COMMANDS, frame_bytes=profile.uplink_frame_bytes
+            profile.spacecraft_id, VirtualChannel.COMMANDS, frame_bytes=profile.uplink_frame_bytes - SECURITY_BYTES
         )
         self._receipts: dict[LayerAddress, None] = {}
         self._taken_bytes: dict[TransactionId, int] = {}
@@ -63,6 +74,7 @@ class GroundStation:
         match event:
             case ContactStarted():
                 self._in_contact = True
+                self.desk.start_contact()
                 self._destination.resume(now_ms)
                 return []
             case ContactEnded():
@@ -98,6 +110,8 @@ class GroundStation:
             elif packet.apid == Apid.FILES_DOWN:
                 for event in self._destination.receive(packet.data, now_ms):
                     arrived.extend(self._take_file_event(event))
+            elif packet.apid == Apid.COMMAND_REPORT:
+                self.desk.take_report(packet.data)
             elif not packet.is_idle:
                 self.refused_packets += 1
         return [LayersArrived(addresses=tuple(arrived))] if arrived else []
@@ -135,24 +149,31 @@ class GroundStation:
         return self.store.add(scan.records)
 
     def _next_frame(self, now_ms: int) -> list[Action]:
-        while not self._uplink.full_frame_ready:
-            if self._receipts:
-                for payload in encode_receipts(tuple(self._receipts)):
-                    self._uplink.push(self._packets.packet(Apid.EXPRESS_RECEIPT, payload))
-                self._receipts.clear()
-                continue
-            pdu = self._destination.next_pdu(now_ms)
-            if pdu is None:
-                break
-            self._uplink.push(self._packets.packet(Apid.FILES_UP, pdu))
+        while not self._uplink.full_frame_ready and self._push_packets(now_ms):
+            pass
         actions: list[Action] = []
         arrived = [a for event in self._destination.take_events() for a in self._take_file_event(event)]
         if arrived:
             actions.append(LayersArrived(addresses=tuple(arrived)))
         frame = self._uplink.next_frame(flush=True)
         if frame is not None:
-            return [*actions, TransmitFrame(frame=frame)]
-        return [*actions, WakeAt(at_ms=self._destination.next_wakeup_ms(now_ms))]
+            return [*actions, TransmitFrame(frame=self._protector.protect(frame, now_ms))]
+        times = (self._destination.next_wakeup_ms(now_ms), self.desk.next_due_ms())
+        return [*actions, WakeAt(at_ms=min((time_ms for time_ms in times if time_ms is not None), default=None))]
+
+    def _push_packets(self, now_ms: int) -> bool:
+        """The next thing to say: receipts, then commands, then file delivery; False where there is nothing."""
+        if self._receipts:
+            for payload in encode_receipts(tuple(self._receipts)):
+                self._uplink.push(self._packets.packet(Apid.EXPRESS_RECEIPT, payload))
+            self._receipts.clear()
+        elif (command := self.desk.next_payload(now_ms)) is not None:
+            self._uplink.push(self._packets.packet(Apid.COMMAND, command))
+        elif (pdu := self._destination.next_pdu(now_ms)) is not None:
+            self._uplink.push(self._packets.packet(Apid.FILES_UP, pdu))
+        else:
+            return False
+        return True
 
 
 def _layers(data: bytes) -> tuple[Record, ...]:

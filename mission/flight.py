@@ -6,19 +6,18 @@ nothing else; what it made is handed back as a `FlightRecord`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
-from downlink.journal import Journal, MemoryJournal
 from downlink.link_profile import LinkProfile
 from downlink.products import Layer, LayerAddress
-from ground.station import GroundStation
 from ground.store import LayerStore
 from mission.contacts import PlannedContact, capture_times_ms, plan_contacts
 from mission.eclipse import sunlight_intervals
+from mission.link_ends import EndJournals, LinkKeys, ground_station, onboard_computer
 from mission.scenario import Scenario
 from mission.simulation import World
 from mission.streams import Streams
 from onboard.battery import Battery
-from onboard.computer import OnboardComputer
 from onboard.detector import Detector
 from onboard.energy_forecast import Loads
 from onboard.energy_prices import EnergyPrices
@@ -82,10 +81,10 @@ class Flight:
     """What looks at tiles."""
     seed: int
     """Of every random stream."""
-    onboard_journal: Journal = field(default_factory=MemoryJournal)
-    """Memory of the product store."""
-    ground_journal: Journal = field(default_factory=MemoryJournal)
-    """Memory of the ground's store."""
+    onboard_journals: EndJournals = field(default_factory=EndJournals)
+    """Memory of the satellite."""
+    ground_journals: EndJournals = field(default_factory=EndJournals)
+    """Memory of the ground."""
     on_tile: Callable[[TileReport], None] = field(default=lambda report: None)
     """Told of every tile done."""
     on_arrival: Callable[[int], None] = field(default=lambda layers: None)
@@ -97,10 +96,12 @@ class Flight:
         contacts = plan_contacts(self.scenario, raw_bytes=raw_bytes)
         captured_ms = capture_times_ms(self.scenario, contacts, count=len(frames))
         profile = self._profile()
-        computer = OnboardComputer(
-            ProductStore(self.onboard_journal), profile, capacity_bytes=self.scenario.store.capacity_bytes
+        keys = self._keys()
+        computer = onboard_computer(
+            profile, capacity_bytes=self.scenario.store.capacity_bytes, journals=self.onboard_journals, keys=keys
         )
-        world = World(computer, GroundStation(LayerStore(self.ground_journal), profile), contacts, Streams(self.seed))
+        station = ground_station(profile, journals=self.ground_journals, keys=keys)
+        world = World(computer, station, contacts, Streams(self.seed))
         power = self._power(contacts)
         world.on_time = power.advance
         world.after_event = lambda: self.on_arrival(len(world.station.store))
@@ -171,6 +172,11 @@ class Flight:
             ack_timeout_ms=round(link.ack_timer_s * 1000),
             nak_timeout_ms=round(link.nak_timer_s * 1000),
         )
+
+    def _keys(self) -> LinkKeys:
+        security = self.scenario.security
+        associations = security.associations(seed=self.seed, folder=Path())
+        return LinkKeys(associations=associations, reboot_lockout_ms=security.reboot_lockout_ms)
 
     def _power(self, contacts: Sequence[PlannedContact]) -> PowerSystem:
         section = self.scenario.power

@@ -9,13 +9,14 @@ from pathlib import Path
 
 from downlink.journal import FileJournal
 from mission.flight import Flight, FlightRecord
+from mission.link_ends import EndJournals
 from mission.measures import compare_scene
 from mission.outcome import judge_detections, publish_scenes
 from mission.progress import ProgressBars
 from mission.report_html import write_html
 from mission.report_model import Report, ThroughputFigures
 from mission.run_baselines import NOT_MEASURED, measure_baselines
-from mission.run_folder import GROUND_JOURNAL, ONBOARD_JOURNAL, PAGE_FILE, REPORT_FILE, prepare_folder
+from mission.run_folder import GROUND_JOURNALS, ONBOARD_JOURNALS, PAGE_FILE, REPORT_FILE, prepare_folder
 from mission.run_report import FinishedRun, page_of, report_of
 from mission.scenario import Scenario
 from mission.truth import Truth, read_truth
@@ -108,13 +109,17 @@ def _read_truths(request: RunRequest, frames: Sequence[SensorFrame], detector: D
     ]
 
 
+def _journals(out: Path, names: tuple[Path, Path], opened: ExitStack) -> EndJournals:
+    layers, commands = (opened.enter_context(FileJournal(out / name)) for name in names)
+    return EndJournals(layers=layers, commands=commands)
+
+
 def _fly(
     request: RunRequest, frames: Sequence[SensorFrame], policy: Policy, detector: Detector, bars: ProgressBars
 ) -> tuple[FlightRecord, float]:
     tiles = sum(len(tile_grid(frame.height, frame.width)) for frame in frames)
     with (
-        FileJournal(request.out / ONBOARD_JOURNAL) as onboard_journal,
-        FileJournal(request.out / GROUND_JOURNAL) as ground_journal,
+        ExitStack() as opened,
         bars.stage("On board", total=tiles) as on_board,
         bars.stage("On ground", total=None) as on_ground,
     ):
@@ -123,8 +128,8 @@ def _fly(
             policy=policy,
             detector=detector,
             seed=request.seed,
-            onboard_journal=onboard_journal,
-            ground_journal=ground_journal,
+            onboard_journals=_journals(request.out, ONBOARD_JOURNALS, opened),
+            ground_journals=_journals(request.out, GROUND_JOURNALS, opened),
             on_tile=lambda report: on_board.advance(note=report.outcome.value),
             on_arrival=lambda layers: on_ground.reach(layers, note="layers"),
         )

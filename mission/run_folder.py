@@ -8,9 +8,12 @@ from mission.errors import RunError
 
 REPORT_FILE: Final = "report.json"
 PAGE_FILE: Final = "report.html"
-ONBOARD_JOURNAL: Final = Path("onboard", "products.journal")
-GROUND_JOURNAL: Final = Path("ground", "layers.journal")
-JOURNALS: Final = (ONBOARD_JOURNAL, GROUND_JOURNAL)
+ONBOARD_JOURNALS: Final = (Path("onboard", "products.journal"), Path("onboard", "uplink.journal"))
+"""Layers first, then what the uplink must not forget."""
+GROUND_JOURNALS: Final = (Path("ground", "layers.journal"), Path("ground", "commands.journal"))
+"""Layers first, then the orders given."""
+JOURNALS: Final = (ONBOARD_JOURNALS[0], GROUND_JOURNALS[0])
+"""By which a folder is known to be of a run."""
 
 
 def prepare_folder(out: Path, *, replace: bool) -> None:

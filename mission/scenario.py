@@ -22,6 +22,7 @@ from mission.scenario_orbit import OrbitSection
 from mission.scenario_problems import problems_of
 from mission.scenario_radio import RadioSection
 from mission.scenario_section import NonNegativeInt, Section
+from mission.scenario_security import SecuritySection
 
 SCENARIOS_FOLDER = Path(__file__).parent / "scenarios"
 SENTINEL_2_ALTITUDE_KM = 786.0
@@ -80,6 +81,8 @@ class Scenario(Section):
     """What the link does to frames."""
     link: LinkSection = LinkSection()
     """Frames and timers."""
+    security: SecuritySection = SecuritySection()
+    """Keys of the uplink."""
     store: StoreSection = StoreSection()
     """Memory on board."""
 
@@ -139,7 +142,7 @@ def load_scenario(path: Path | str | None = None) -> Scenario:
     """Reads a scenario file, or a shipped scenario by its name, or `default` where `path` is None.
 
     A file that says nothing of orbit and contacts gets the default scenario's stations under a Sentinel-2 orbit. A relative
-    `policy.file` comes back counted from the scenario's folder. Raises ScenarioError: the file is absent, not
+    `policy.file` or `security.uplink_key_file` comes back counted from the scenario's folder. Raises ScenarioError: the file is absent, not
     TOML, or says something unknown or impossible.
     """
     file = scenario_file(path)
@@ -158,10 +161,17 @@ def load_scenario(path: Path | str | None = None) -> Scenario:
         scenario = Scenario.model_validate(_with_stations(data))
     except ValidationError as error:
         raise ScenarioError(str(file), problems_of(error, Scenario)) from error
-    if scenario.policy.file is None:
-        return scenario
-    policy = scenario.policy.model_copy(update={"file": file.resolve().parent / scenario.policy.file})
-    return scenario.model_copy(update={"policy": policy})
+    return _with_files_of(scenario, file.resolve().parent)
+
+
+def _with_files_of(scenario: Scenario, folder: Path) -> Scenario:
+    """The scenario with its relative files counted from `folder`."""
+    policy, security = scenario.policy, scenario.security
+    if policy.file is not None:
+        policy = policy.model_copy(update={"file": folder / policy.file})
+    if security.uplink_key_file is not None:
+        security = security.model_copy(update={"uplink_key_file": folder / security.uplink_key_file})
+    return scenario.model_copy(update={"policy": policy, "security": security})
 
 
 def _with_stations(data: dict[str, Any]) -> dict[str, Any]:

@@ -1,18 +1,20 @@
 """Flies one seeded mission: first with everything that goes wrong, then over clean contacts until nothing is owed."""
 
+import binascii
 from collections import Counter
 from dataclasses import dataclass, replace
 
 from downlink import link_events
 from downlink.contact import Contact
+from downlink.frame_security import ERROR_CONTROL_BYTES
 from downlink.transfer_frame import decode_transfer_frame, frame_is_intact
 from ground.station import GroundStation
-from ground.store import LayerStore
 from mission.channel import ChannelSettings
 from mission.contacts import PlannedContact
 from mission.dice import Dice
 from mission.errors import InvariantError, PowerLost
 from mission.invariants import Invariants
+from mission.link_ends import EndJournals, LinkKeys, ground_station, onboard_computer
 from mission.seeded_captures import Capture
 from mission.seeded_mission import SeededMission
 from mission.simulated_disk import SimulatedDisk
@@ -21,7 +23,6 @@ from mission.strangers import Stranger
 from mission.streams import Streams
 from onboard import link_events as onboard_events
 from onboard.computer import OnboardComputer
-from onboard.store import ProductStore
 
 FAULTS = (
     "frames lost",
@@ -30,6 +31,8 @@ FAULTS = (
     "frames duplicated",
     "frames reordered",
     "strangers heard",
+    "uplink frames replayed",
+    "uplink frames forged",
     "contacts cut",
     "files open when a contact was cut",
     "contacts without uplink",
@@ -42,6 +45,8 @@ FAULTS = (
     "layers evicted",
 )
 """Everything that a seeded mission may suffer."""
+KEYS = LinkKeys(reboot_lockout_ms=200)
+"""A short lockout: the contacts of these missions are short."""
 CLEAN_DOWNLINK_BPS = 512_000
 CLEAN_UPLINK_BPS = 64_000
 CLEAN_DELAY_MS = 20
@@ -76,9 +81,13 @@ class SeededFlight:
         self.faults: Counter[str] = Counter()
         """How often each of FAULTS has happened."""
         self._onboard_disk, self._ground_disk = SimulatedDisk(), SimulatedDisk()
+        self._onboard_journals = EndJournals(layers=self._onboard_disk)
+        self._ground_journals = EndJournals(layers=self._ground_disk)
         self._onboard_power = list(mission.onboard_power_bytes)
         self._ground_power = list(mission.ground_power_bytes)
         self._ground_snapshot: bytes | None = None
+        self._uplink_recorded: list[bytes] = []
+        self._attacker = Dice(Streams(mission.seed).generator("attacker"))
         self._misreading = Dice(Streams(mission.seed).generator("misreading"))
         self.world = World(self._computer(), self._station(), mission.contacts, Streams(mission.seed))
         self.invariants = Invariants(self.world, capacity_bytes=mission.capacity_bytes)
@@ -117,6 +126,9 @@ class SeededFlight:
             world.schedule(at_ms, self._save_ground)
         for at_ms in mission.compactions_ms:
             world.schedule(at_ms, self._compact)
+        world.as_heard_on_board = self._record_uplink
+        for at_ms in mission.attacks_ms:
+            world.schedule(at_ms, self._attack)
         for stranger in mission.strangers:
             world.schedule(stranger.at_ms, lambda s=stranger: self._hear_stranger(s))  # type: ignore[misc]
         self._power(self._onboard_disk, self._onboard_power)
@@ -161,6 +173,22 @@ class SeededFlight:
             zone[self._misreading.whole(0, len(zone) - 1)] ^= 1 << self._misreading.whole(0, 7)
         return replace(read, packet_zone=bytes(zone)).encode()
 
+    def _record_uplink(self, frame: bytes) -> None:
+        """Somebody writes down what goes up, to say it again."""
+        self._uplink_recorded.append(frame)
+
+    def _attack(self) -> None:
+        """A frame that went up in earnest before, and one of the same words that somebody without the key has changed."""
+        if not self._uplink_recorded:
+            return
+        frame = self._attacker.pick(self._uplink_recorded)
+        changed = bytearray(frame[:-ERROR_CONTROL_BYTES])
+        changed[self._attacker.whole(0, len(changed) - 1)] ^= 1 << self._attacker.whole(0, 7)
+        forged = bytes(changed) + binascii.crc_hqx(changed, 0xFFFF).to_bytes(ERROR_CONTROL_BYTES, "big")
+        for kind, heard in (("uplink frames replayed", frame), ("uplink frames forged", forged)):
+            self.faults[kind] += 1
+            self._hear_stranger(Stranger(at_ms=self.world.now_ms, on_board=True, frame=heard))
+
     def _hear_stranger(self, stranger: Stranger) -> None:
         self.faults["strangers heard"] += 1
         before = self._state()
@@ -177,23 +205,30 @@ class SeededFlight:
     def _state(self) -> tuple[int, ...]:
         """What a stranger must not change, in numbers."""
         computer, station = self.world.computer, self.world.station
-        onboard = (self._onboard_disk.size_bytes, computer.open_files, computer.link_queue_bytes)
+        accepted = computer.gate.counts.accepted
+        onboard = (self._onboard_disk.size_bytes, computer.open_files, computer.link_queue_bytes, accepted)
         ground = (self._ground_disk.size_bytes, station.open_files, station.held_bytes)
         return onboard + ground
 
     # ---- starting again
 
     def _computer(self) -> OnboardComputer:
-        return OnboardComputer(
-            ProductStore(self._onboard_disk),
+        return onboard_computer(
             self.mission.profile,
             capacity_bytes=self.mission.capacity_bytes,
+            journals=self._onboard_journals,
+            keys=KEYS,
         )
 
     def _station(self) -> GroundStation:
         now_ms = self.world.now_ms if self._ground_snapshot else 0
-        store = LayerStore(self._ground_disk)
-        return GroundStation(store, self.mission.profile, snapshot=self._ground_snapshot, now_ms=now_ms)
+        return ground_station(
+            self.mission.profile,
+            journals=self._ground_journals,
+            keys=KEYS,
+            snapshot=self._ground_snapshot,
+            now_ms=now_ms,
+        )
 
     def _save_ground(self) -> None:
         self.faults["ground snapshots"] += 1

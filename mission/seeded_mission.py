@@ -51,6 +51,8 @@ class SeededMission:
     """Bytes written on board from one loss of power to the next."""
     ground_power_bytes: tuple[int, ...]
     """Bytes written on the ground from one loss of power to the next."""
+    attacks_ms: tuple[int, ...]
+    """Somebody sends up what was sent up before, as it was and changed."""
     strangers: tuple[Stranger, ...]
     """Frames from elsewhere."""
     misread: float
@@ -103,6 +105,7 @@ def seeded_mission(seed: int) -> SeededMission:
         compactions_ms=moments(0.3, 3),
         onboard_power_bytes=power_bytes(),
         ground_power_bytes=power_bytes(),
+        attacks_ms=moments(0.5, 6),
         strangers=tuple(
             stranger(dice, profile, at_ms=dice.whole(0, end_ms), express=express) for _ in range(dice.whole(0, 6))
         ),

@@ -73,6 +73,8 @@ class World:
         """Told of the time before every event."""
         self.as_received: Callable[[bytes], bytes] = lambda frame: frame
         """What the ground's receiver makes of a frame: the place for damage that no frame check shows."""
+        self.as_heard_on_board: Callable[[bytes], None] = lambda frame: None
+        """Told of every frame that reaches the satellite, before the satellite is."""
         self._streams = streams
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._counter = itertools.count()
@@ -228,6 +230,7 @@ class World:
     def _arrive_up(self, arrival: Arrival) -> None:
         if self._up is not None:
             self._note("heard on board", arrival.frame)
+            self.as_heard_on_board(arrival.frame)
             self.tell_computer(link_events.FrameHeard(frame=arrival.frame))
 
     def _wake(self, direction: str, at_ms: int | None) -> None:

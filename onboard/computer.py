@@ -4,19 +4,21 @@
 moment: express records that are due, then files. Layers worth more per byte than every file still to be sent do
 not wait: their file overtakes.
 
-After a reboot the computer starts from its store alone, open files included.
+What is heard passes the command gate: only authentic, new frames change anything here. After a reboot the computer starts
+from its journals alone, open files and standing orders included.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from downlink.command import DropScene, Order
 from downlink.errors import RecordError
 from downlink.express import decode_receipt
-from downlink.frame_reader import FrameReader, FrameVerdict
 from downlink.link_events import ContactEnded, ContactStarted, FrameHeard, TransmitFrame, TransmitterReady, WakeAt
 from downlink.link_profile import Apid, LinkProfile
 from downlink.packet_sender import PacketSender
 from downlink.products import Layer, LayerAddress
 from downlink.scheduler import rank_groups, worst_first
+from onboard.command_gate import CommandGate
 from onboard.express_lane import ExpressLane
 from onboard.file_lane import FileLane, FileNews
 from onboard.link_events import Action, Event, LayersCaptured, LayersDelivered, LayersEvicted, LayersSent
@@ -27,17 +29,15 @@ from onboard.store import ProductStore
 class OnboardComputer:
     """One satellite's end of the link."""
 
-    def __init__(self, store: ProductStore, profile: LinkProfile, *, capacity_bytes: int) -> None:
+    def __init__(self, store: ProductStore, gate: CommandGate, profile: LinkProfile, *, capacity_bytes: int) -> None:
         self.store = store
+        self.gate = gate
         self.profile = profile
         self.capacity_bytes = capacity_bytes
-        self.verdicts: dict[FrameVerdict, int] = dict.fromkeys(FrameVerdict, 0)
-        """Frames heard, by what became of them."""
         self._strange_packets = 0
         packets = PacketSender()
         self._express = ExpressLane(store, profile, packets)
         self._files = FileLane(store, profile, packets)
-        self._reader = FrameReader(profile.spacecraft_id, frame_bytes=profile.uplink_frame_bytes)
         self._ever_sent: set[LayerAddress] = set()
         self._repeated_bytes = 0
         self._order = SendingOrder()
@@ -53,6 +53,7 @@ class OnboardComputer:
                 self._in_contact = True
                 self._files.resume(now_ms)
                 self._express.start_contact()
+                self.gate.start_contact()
                 self._order_is_stale = True
                 return []
             case ContactEnded():
@@ -81,7 +82,7 @@ class OnboardComputer:
 
     @property
     def refused_packets(self) -> int:
-        """Packets of strangers, and packets that say nothing this computer knows."""
+        """Authentic packets that say nothing this computer knows."""
         return self._strange_packets + self._files.refused_pdus
 
     @property
@@ -96,12 +97,15 @@ class OnboardComputer:
         self._order_is_stale = True
         layers = (valued.layer for valued in event.layers)
         self._express.add(layer for layer in layers if layer.address.is_express and self.store.waits(layer.address))
-        evicted = self._choose_evictions(self.store.queued_bytes - self.capacity_bytes, now_ms)
-        if not evicted:
+        return self._evict(self._choose_evictions(self.store.queued_bytes - self.capacity_bytes, now_ms))
+
+    def _evict(self, addresses: Sequence[LayerAddress]) -> list[Action]:
+        if not addresses:
             return []
-        self.store.evict(evicted)
-        self._express.forget(evicted)
-        return [LayersEvicted(addresses=evicted)]
+        self.store.evict(addresses)
+        self._express.forget(addresses)
+        self._order_is_stale = True
+        return [LayersEvicted(addresses=tuple(addresses))]
 
     def _choose_evictions(self, excess_bytes: int, now_ms: int) -> tuple[LayerAddress, ...]:
         """Least valuable first, never a layer of a file that is on its way; none where there is no excess."""
@@ -129,6 +133,8 @@ class OnboardComputer:
         self._order_is_stale = False
 
     def _next_frame(self, now_ms: int) -> list[Action]:
+        if (report := self.gate.next_report(now_ms)) is not None:
+            self._files.push_report(report)
         frame, pushed = self._express.next_frame(now_ms)
         actions = self._note_sent(pushed)
         if frame is not None:
@@ -139,7 +145,7 @@ class OnboardComputer:
         actions.extend(self._take_news(news))
         if frame is not None:
             return [*actions, TransmitFrame(frame=frame)]
-        times = (self._express.next_due_ms(), self._files.next_due_ms(now_ms))
+        times = (self._express.next_due_ms(), self._files.next_due_ms(now_ms), self.gate.report_due_ms(now_ms))
         return [*actions, WakeAt(at_ms=min((time_ms for time_ms in times if time_ms is not None), default=None))]
 
     def _note_sent(self, layers: Iterable[Layer]) -> list[Action]:
@@ -157,15 +163,29 @@ class OnboardComputer:
 
     def _hear(self, frame: bytes, now_ms: int) -> list[Action]:
         actions: list[Action] = []
-        reading = self._reader.feed(frame)
-        self.verdicts[reading.verdict] += 1
+        reading = self.gate.hear(frame)
         for packet in reading.packets:
             if packet.apid == Apid.EXPRESS_RECEIPT:
                 actions.extend(self._take_receipt(packet.data))
-            elif packet.apid == Apid.FILES_UP:
+            else:
                 actions.extend(self._take_news(self._files.take(packet.data, now_ms)))
-            elif not packet.is_idle:
-                self._strange_packets += 1
+        for order in reading.orders:
+            actions.extend(self._follow(order))
+        return actions
+
+    def _follow(self, order: Order) -> list[Action]:
+        """A new order of the ground; it is durable already, and what stands is asked of the gate when it is needed."""
+        if isinstance(order, DropScene):
+            return self._drop_scenes()
+        self._order_is_stale = True
+        return []
+
+    def _drop_scenes(self) -> list[Action]:
+        """Give up what waits of scenes that the ground does not want, but for files on their way."""
+        actions: list[Action] = []
+        for scene in self.gate.orders.scenes_to_drop:
+            actions.extend(self._evict([one.address for one in self._not_in_flight() if one.address.scene == scene]))
+            self.gate.orders.scene_dropped(scene)
         return actions
 
     def _take_receipt(self, payload: bytes) -> list[Action]:

@@ -82,6 +82,10 @@ class FileLane:
         """Acquisition of signal."""
         self._source.resume(now_ms)
 
+    def push_report(self, report: bytes) -> None:
+        """Send a command report in the next frame, among files, where it costs no frame of its own; it is not repeated."""
+        self._frames.push(self._packets.packet(Apid.COMMAND_REPORT, report))
+
     def next_frame(self, order: SendingOrder, now_ms: int) -> tuple[bytes | None, FileNews]:
         """The next frame, None when nothing is due. New files are taken from `order` as the old ones run dry, or overtake them."""
         news = FileNews()

@@ -12,17 +12,20 @@ from downlink.errors import JournalError
 from downlink.express import decode_receipt
 from downlink.frame_assembler import FrameAssembler
 from downlink.frame_reader import FrameReader, FrameVerdict
+from downlink.frame_security import SECURITY_BYTES, FrameProtector, FrameVerifier, SecurityAssociation
 from downlink.journal import MemoryJournal
 from downlink.link_events import ContactEnded, ContactStarted, FrameHeard, TransmitFrame, TransmitterReady, WakeAt
 from downlink.link_profile import Apid, LinkProfile, VirtualChannel
 from downlink.packet_sender import PacketSender
 from downlink.products import ALERTS_PRODUCT, FIRST_BLOCK, SUMMARY_PRODUCT, LayerAddress
 from downlink.record import Record, RecordKind, encode_record
+from ground.command_desk import CommandDesk
 from ground.link_events import LayersArrived
 from ground.station import GroundStation
 from ground.store import LayerStore
 
 PROFILE = LinkProfile(nak_timeout_ms=50)
+KEYS = (SecurityAssociation(spi=7, key=bytes(range(32))),)
 NOW_MS = 1_750_000_000_123
 CONTACT = Contact(
     contact_id=0, station="Inuvik", aos_ms=NOW_MS, los_ms=NOW_MS + 600_000, downlink_bps=1_000_000, uplink_bps=64_000,
@@ -40,14 +43,25 @@ class Bench:
 
     def __init__(self, journal=None, *, in_contact=True):
         self.now_ms = NOW_MS
-        self.station = GroundStation(LayerStore(journal or MemoryJournal()), PROFILE)
+        self.station = GroundStation(
+            LayerStore(journal or MemoryJournal()),
+            CommandDesk(KEYS, MemoryJournal()),
+            FrameProtector(KEYS[0]),
+            PROFILE,
+        )
+        self.verifier = FrameVerifier(
+            KEYS,
+            spacecraft_id=PROFILE.spacecraft_id,
+            frame_bytes=PROFILE.uplink_frame_bytes,
+            vc_ids=(VirtualChannel.COMMANDS,),
+        )
         self.source = CfdpSource(PROFILE.onboard_entity, PROFILE.ground_entity, PROFILE.source_settings)
         self.packets = PacketSender()
         self.channels = {
             vc_id: FrameAssembler(PROFILE.spacecraft_id, vc_id, frame_bytes=PROFILE.frame_bytes)
             for vc_id in (VirtualChannel.EXPRESS, VirtualChannel.FILES)
         }
-        self.uplink = FrameReader(PROFILE.spacecraft_id, frame_bytes=PROFILE.uplink_frame_bytes)
+        self.uplink = FrameReader(PROFILE.spacecraft_id, frame_bytes=PROFILE.uplink_frame_bytes - SECURITY_BYTES)
         if in_contact:
             self.tell(ContactStarted(contact=CONTACT))
 
@@ -74,7 +88,8 @@ class Bench:
         """(process, payload) of every packet that the station sends now."""
         packets = []
         while frames := [one.frame for one in self.tell(TransmitterReady()) if isinstance(one, TransmitFrame)]:
-            packets += [packet for frame in frames for packet in self.uplink.feed(frame).packets]
+            for frame in frames:
+                packets += self.uplink.feed(self.verifier.verify(frame).open_frame).packets
         return [(Apid(packet.apid), packet.data) for packet in packets]
 
     def pdus(self):

@@ -1,19 +1,15 @@
 """Computer and station on a pretend link: contacts that break off, that only listen, and news in the middle of a file."""
 
 from downlink.contact import Contact
-from downlink.journal import MemoryJournal
 from downlink.link_profile import LinkProfile
 from downlink.products import ALERTS_PRODUCT, FIRST_BLOCK, FIRST_CHIP, SUMMARY_PRODUCT, Layer, LayerAddress, Rung
 from downlink.record import OVERHEAD_BYTES
-from ground.station import GroundStation
-from ground.store import LayerStore
 from mission.channel import ChannelSettings, GilbertElliott
 from mission.contacts import PlannedContact
+from mission.link_ends import ground_station, onboard_computer
 from mission.simulation import World
 from mission.streams import Streams
-from onboard.computer import OnboardComputer
 from onboard.link_events import LayersCaptured
-from onboard.store import ProductStore
 from onboard.valuation import ValuedLayer
 
 RATE_BPS = 200_000  # 25 bytes a millisecond
@@ -41,8 +37,7 @@ def planned(number, aos_ms, duration_ms, *, uplink=True, frame_loss=0.0):
 
 
 def world_of(*contacts, seed=0x5EED):
-    computer = OnboardComputer(ProductStore(MemoryJournal()), PROFILE, capacity_bytes=1 << 30)
-    return World(computer, GroundStation(LayerStore(MemoryJournal()), PROFILE), contacts, Streams(seed))
+    return World(onboard_computer(PROFILE, capacity_bytes=1 << 30), ground_station(PROFILE), contacts, Streams(seed))
 
 
 def capture(world, at_ms, *layers):

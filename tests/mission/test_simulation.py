@@ -9,6 +9,7 @@ import pytest
 from downlink import link_events
 from downlink.frame_reader import FrameReader
 from downlink.record import RecordKind, encode_record
+from downlink.replay_window import ReplayWindow
 from downlink.transfer_frame import decode_transfer_frame, frame_is_intact
 from ground.store import LayerStore
 from mission import cli
@@ -88,7 +89,7 @@ def test_finds_a_ground_that_acknowledges_before_it_stores(monkeypatch):
             late, self.behind = self.behind, list(records)
             self.disk.append(late)
 
-    monkeypatch.setattr("mission.seeded_flight.LayerStore", WriteBehind)
+    monkeypatch.setattr("mission.link_ends.LayerStore", WriteBehind)
     found = first_failure(range(SEEDS))
     assert found is not None
     assert found.invariant in ("the ground forgets nothing", "acknowledged on board means held on the ground")
@@ -152,6 +153,18 @@ def test_finds_a_failed_file_that_is_forgotten(monkeypatch):
     monkeypatch.setattr(FileLane, "_settle", forgetful)
     found = first_failure(range(SEEDS))
     assert found is not None and found.invariant == "everything owed arrives"
+
+
+def test_finds_a_gate_that_forgets_at_a_reboot_what_it_has_accepted(monkeypatch):
+    monkeypatch.setattr("onboard.command_gate.ReplayWindow", lambda floor: ReplayWindow(0))
+    found = first_failure(range(SEEDS))
+    assert found is not None and found.invariant == "a stranger's frame changes nothing"
+
+
+def test_finds_a_verifier_that_believes_anybody(monkeypatch):
+    monkeypatch.setattr("downlink.aes_gmac.AesGmac.agrees", lambda *anything: True)
+    found = first_failure(range(SEEDS))
+    assert found is not None and found.invariant == "a stranger's frame changes nothing"
 
 
 def test_finds_a_core_that_raises(monkeypatch):

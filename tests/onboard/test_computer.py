@@ -6,7 +6,8 @@ from downlink.cfdp_pdu import EndOfFile, FileData, Finished, Nak
 from downlink.contact import Contact
 from downlink.express import encode_receipts
 from downlink.frame_assembler import FrameAssembler
-from downlink.frame_reader import FrameReader, FrameVerdict
+from downlink.frame_reader import FrameReader
+from downlink.frame_security import SECURITY_BYTES, FrameProtector, SecurityAssociation
 from downlink.journal import MemoryJournal
 from downlink.link_events import ContactEnded, ContactStarted, FrameHeard, TransmitFrame, TransmitterReady, WakeAt
 from downlink.link_profile import Apid, LinkProfile, VirtualChannel
@@ -15,12 +16,14 @@ from downlink.products import ALERTS_PRODUCT, FIRST_BLOCK, FIRST_CHIP, SUMMARY_P
 from downlink.record import OVERHEAD_BYTES, scan_records
 from downlink.space_packet import SpacePacket
 from downlink.transfer_frame import NO_PACKET_STARTS, decode_transfer_frame
+from onboard.command_gate import CommandGate
 from onboard.computer import OnboardComputer
 from onboard.link_events import LayersCaptured, LayersDelivered, LayersEvicted, LayersSent
 from onboard.store import ProductStore
 from onboard.valuation import ValuedLayer
 
 PROFILE = LinkProfile(express_repeat_ms=100, ack_timeout_ms=5000, bundle_bytes=16_384)
+KEYS = (SecurityAssociation(spi=7, key=bytes(range(32))),)
 NOW_MS = 1_750_000_000_123
 FRAME_MS = 9
 
@@ -51,13 +54,17 @@ class Bench:
     def __init__(self, *layers, capacity_bytes=1 << 30, store=None, in_contact=True):
         self.now_ms = NOW_MS
         self.computer = OnboardComputer(
-            store or ProductStore(MemoryJournal()), PROFILE, capacity_bytes=capacity_bytes
+            store or ProductStore(MemoryJournal()),
+            CommandGate(PROFILE, KEYS, MemoryJournal()),
+            PROFILE,
+            capacity_bytes=capacity_bytes,
         )
+        self.protector = FrameProtector(KEYS[0])
         self.reader = FrameReader(PROFILE.spacecraft_id, frame_bytes=PROFILE.frame_bytes)
         self.frames, self.packets, self.actions = [], [], []
         self.uplink_packets = PacketSender()
         self.uplink = FrameAssembler(
-            PROFILE.spacecraft_id, VirtualChannel.COMMANDS, frame_bytes=PROFILE.uplink_frame_bytes
+            PROFILE.spacecraft_id, VirtualChannel.COMMANDS, frame_bytes=PROFILE.uplink_frame_bytes - SECURITY_BYTES
         )
         if layers:
             self.tell(LayersCaptured(layers=layers))
@@ -84,7 +91,7 @@ class Bench:
 
     def hear(self, apid, data):
         self.uplink.push(self.uplink_packets.packet(apid, data))
-        return self.tell(FrameHeard(frame=self.uplink.next_frame(flush=True)))
+        return self.tell(FrameHeard(frame=self.protector.protect(self.uplink.next_frame(flush=True), self.now_ms)))
 
     def receipt(self, *addresses):
         (payload,) = encode_receipts(addresses)
@@ -93,7 +100,11 @@ class Bench:
     def finished(self, transaction, **fields):
         good = {"condition": ConditionCode.NO_ERROR, "complete": True, "file_status": FileStatus.RETAINED}
         header = PduHeader(
-            source_entity_id=1, destination_entity_id=2, transaction_seq=transaction, entity_id_bytes=1, transaction_seq_bytes=3
+            source_entity_id=1,
+            destination_entity_id=2,
+            transaction_seq=transaction,
+            entity_id_bytes=1,
+            transaction_seq_bytes=3,
         )
         return self.hear(Apid.FILES_UP, Finished(header=header, **good | fields).encode())
 
@@ -211,22 +222,27 @@ def test_strangers_are_counted_and_change_nothing():
     stranger.push(PacketSender().packet(Apid.EXPRESS_RECEIPT, encode_receipts([ALERT.layer.address])[0]))
     assert bench.tell(FrameHeard(frame=stranger.next_frame(flush=True))) == []
     assert bench.tell(FrameHeard(frame=b"\x12\x34" * 128)) == []
-    assert bench.computer.verdicts[FrameVerdict.FOREIGN] == 1
-    assert bench.computer.verdicts[FrameVerdict.CORRUPT] == 1
+    forged = bench.uplink
+    forged.push(PacketSender().packet(Apid.EXPRESS_RECEIPT, encode_receipts([ALERT.layer.address])[0]))
+    thief = FrameProtector(SecurityAssociation(spi=KEYS[0].spi, key=bytes(32)))
+    assert bench.tell(FrameHeard(frame=thief.protect(forged.next_frame(flush=True), bench.now_ms))) == []
+    counts = bench.computer.gate.counts
+    assert (counts.foreign, counts.damaged, counts.forged, counts.accepted) == (1, 1, 1, 0)
     assert bench.computer.refused_packets == 0
     for apid, data in (
         (Apid.EXPRESS_RECEIPT, b"\x7f nonsense"),
         (Apid.FILES_UP, b"\x12\x34\x56\x78"),
-        (Apid.EXPRESS, b"down, not up"),
     ):
         assert bench.hear(apid, data) == []
     header = PduHeader(source_entity_id=9, destination_entity_id=2, transaction_seq=0)
     foreign = Finished(header=header, condition=ConditionCode.NO_ERROR, complete=True, file_status=FileStatus.RETAINED)
     assert bench.hear(Apid.FILES_UP, foreign.encode()) == []
-    assert bench.computer.refused_packets == 4
+    assert bench.computer.refused_packets == 3
+    assert bench.hear(Apid.EXPRESS, b"down, not up") == []
     bench.uplink.push(SpacePacket(apid=0x7F0, sequence_count=3, data=b"\x99").encode())
-    assert bench.tell(FrameHeard(frame=bench.uplink.next_frame(flush=True))) == []
-    assert bench.computer.refused_packets == 5
+    unknown = bench.protector.protect(bench.uplink.next_frame(flush=True), bench.now_ms)
+    assert bench.tell(FrameHeard(frame=unknown)) == []
+    assert bench.computer.gate.counts.malformed == 2
     assert bench.computer.store.backlog() == before
 
 
@@ -389,5 +405,7 @@ def test_after_a_reboot_a_file_with_a_layer_that_waits_no_more_is_given_up_and_t
 
 def test_with_nothing_to_do_the_computer_has_nothing_to_say_and_no_time_to_wake():
     bench = Bench()
+    bench.send(1)  # how things stand with commands
+    assert [packet.apid for packet in bench.packets] == [Apid.COMMAND_REPORT]
     assert bench.tell(TransmitterReady()) == [WakeAt(at_ms=None)]
     assert bench.tell(ContactEnded()) == []
