@@ -1,6 +1,6 @@
 """What a CFDP destination remembers of transactions that are over, so that late PDUs are answered and no file comes twice."""
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,7 +72,8 @@ class ClosedTransactions:
         self._finished_timeout_ms = finished_timeout_ms
         self._finished_limit = finished_limit
         self._closed: OrderedDict[TransactionId, ClosedTransaction] = OrderedDict()
-        self._due: deque[TransactionId] = deque()
+        # In the order in which they are sent. Never more than are remembered, though nobody may ask for them in a whole pass.
+        self._due: dict[TransactionId, None] = {}
         self.timers: LinkTimers[TransactionId] = LinkTimers()
 
     def __contains__(self, transaction: TransactionId) -> bool:
@@ -94,6 +95,7 @@ class ClosedTransactions:
         while len(self._closed) > self._capacity:
             forgotten, _ = self._closed.popitem(last=False)
             self.timers.cancel(forgotten)
+            self._due.pop(forgotten, None)
 
     def end_of_file_repeated(self, header: PduHeader) -> None:
         """The source does not know yet that the transaction is over."""
@@ -119,8 +121,10 @@ class ClosedTransactions:
         while (overdue := self.timers.pop_due(now_ms)) is not None:
             self._time_out(self._closed[overdue])
         while self._due:
-            closed = self._closed.get(self._due.popleft())
-            if closed is None or not (closed.awaiting_ack or closed.header.unacknowledged):
+            transaction = next(iter(self._due))
+            del self._due[transaction]
+            closed = self._closed[transaction]
+            if not (closed.awaiting_ack or closed.header.unacknowledged):
                 continue
             if closed.awaiting_ack:
                 doublings = min(closed.silent_timeouts, _MAX_BACKOFF_DOUBLINGS)
@@ -140,7 +144,8 @@ class ClosedTransactions:
         """Takes over the state that `record` was made of."""
         for entry in record["closed"]:
             self.add(ClosedTransaction.from_record(entry), send_finished=False)
-        self._due.extend(TransactionId(*entry) for entry in record["due"])
+        due = (TransactionId(*entry) for entry in record["due"])
+        self._due.update((transaction, None) for transaction in due if transaction in self._closed)
         for source_entity_id, transaction_seq, left_ms in record["timers"]:
             transaction = TransactionId(source_entity_id, transaction_seq)
             if transaction in self._closed:
@@ -155,5 +160,4 @@ class ClosedTransactions:
 
     def _send(self, closed: ClosedTransaction) -> None:
         closed.awaiting_ack = not closed.header.unacknowledged
-        if closed.transaction not in self._due:
-            self._due.append(closed.transaction)
+        self._due.setdefault(closed.transaction)

@@ -78,7 +78,8 @@ class CfdpDestination:
         # An acknowledgement pushed out here is asked for again by the source.
         self._acks: deque[bytes] = deque(maxlen=_MAX_WAITING_ACKS)
         self._keep_alives: deque[bytes] = deque(maxlen=_MAX_WAITING_ACKS)
-        self._naks_due: deque[TransactionId] = deque()
+        # Open transactions alone, in the order in which they are served.
+        self._naks_due: dict[TransactionId, None] = {}
         self._events: list[DestinationEvent] = []
 
     # ---- what the user asks for
@@ -251,7 +252,10 @@ class CfdpDestination:
             destination._timers.start((TransactionId(source, seq), _Timer(kind)), now_ms, remaining_ms)
         destination._acks.extend(bytes.fromhex(pdu) for pdu in record["acks"])
         destination._keep_alives.extend(bytes.fromhex(pdu) for pdu in record["keep_alives"])
-        destination._naks_due.extend(TransactionId(*entry) for entry in record["naks_due"])
+        naks_due = (TransactionId(*entry) for entry in record["naks_due"])
+        destination._naks_due.update(
+            (transaction, None) for transaction in naks_due if transaction in destination._open
+        )
         destination._closed.take_record(record["closed"], now_ms)
         if record["suspended"]:
             destination.suspend(now_ms)
@@ -425,17 +429,16 @@ class CfdpDestination:
 
     def _begin_naks(self, state: DestinationTransaction, start: int, end: int) -> None:
         state.begin_naks(start, end, self.settings.max_naks_per_round)
-        if state.transaction not in self._naks_due:
-            self._naks_due.append(state.transaction)
+        self._naks_due.setdefault(state.transaction)
 
     def _next_nak(self, now_ms: int) -> bytes | None:
         while self._naks_due:
-            state = self._open.get(self._naks_due[0])
-            nak = None if state is None else state.next_nak(self.settings.max_pdu_bytes)
-            if state is None or state.nak_position is None:
-                self._naks_due.popleft()
-            if state is not None and state.nak_position is None and state.lacks_something:
-                self._start_nak_timer(state, now_ms)
+            state = self._open[next(iter(self._naks_due))]
+            nak = state.next_nak(self.settings.max_pdu_bytes)
+            if state.nak_position is None:
+                del self._naks_due[state.transaction]
+                if state.lacks_something:
+                    self._start_nak_timer(state, now_ms)
             if nak is not None:
                 return nak.encode()
         return None
@@ -473,6 +476,7 @@ class CfdpDestination:
         if state is not None:
             self._held_bytes -= state.buffer.held_bytes
             del self._open_by_header[state.file_data.identity_bytes]
+        self._naks_due.pop(closed.transaction, None)
         for timer in _Timer:
             self._timers.cancel((closed.transaction, timer))
         self._closed.add(closed, send_finished=send_finished)
