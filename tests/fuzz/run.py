@@ -48,7 +48,7 @@ def main() -> int:
     chosen = arguments.targets or list(TARGETS)
     seconds = max(1, round(arguments.minutes * 60 / len(chosen)))
     outcomes = [_fuzz(name, arguments.out, seconds) for name in chosen]
-    Console().print(_table(outcomes))
+    Console(width=118).print(_table(outcomes))
     crashes = [(outcome.target, crash) for outcome in outcomes for crash in outcome.crashes]
     for target, crash in crashes:
         sys.stdout.write(f"reproduce: python -m tests.fuzz.replay {target} {crash}\n")

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Final
 
-from tests.fuzz import link_format_targets, product_format_targets
+from tests.fuzz import cfdp_targets, link_format_targets, product_format_targets
 from tests.fuzz.contract import Target
 
 TARGETS: Final[dict[str, Target]] = {
     **link_format_targets.TARGETS,
     **product_format_targets.TARGETS,
+    **cfdp_targets.TARGETS,
 }
 CORPUS: Final = Path(__file__).resolve().parent / "corpus"
 
