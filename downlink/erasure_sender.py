@@ -120,12 +120,16 @@ class ErasureSender:
         self.offer(offers)
 
     def offer(self, offers: Sequence[ErasureOffer]) -> None:
-        """More layers for the pass under way, best first; those that are known already are passed over.
+        """More layers for the pass under way, best first; those that are known already are passed over, as are those that would
+        not fit even without protection.
 
         What was about to be sent is ranked again among them.
         """
-        new = [offer for offer in offers if offer.address not in self._of_layer]
-        if self._pass is None or not new:
+        if self._pass is None:
+            return
+        unknown = (offer for offer in offers if offer.address not in self._of_layer)
+        new = _fitting(unknown, self._pass.capacity_bytes)
+        if not new:
             return
         for one in self._empty_window(self._pass.belief):
             self._demand(one, one.value)
@@ -337,6 +341,17 @@ def _interleaving_depth(belief: LossBelief) -> int:
     if belief.correlation < INDEPENDENT_BELOW:
         return 1
     return min(DEEPEST_INTERLEAVING, math.ceil(2 * belief.burst_frames))
+
+
+def _fitting(offers: Iterable[ErasureOffer], room_bytes: float) -> list[ErasureOffer]:
+    """The first offers, to the one that no longer fits the room."""
+    fitting = []
+    for offer in offers:
+        if room_bytes <= 0:
+            break
+        room_bytes -= offer.size_bytes
+        fitting.append(offer)
+    return fitting
 
 
 def _price(offers: Sequence[ErasureOffer], belief: LossBelief, capacity_bytes: float) -> float:

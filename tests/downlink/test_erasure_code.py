@@ -22,7 +22,7 @@ from downlink.transfer_frame import FRAME_OVERHEAD_BYTES
 
 GOLDEN_OBJECT = bytes(range(1, 21))
 GOLDEN_PACKET = "01 a1b2c3d4 000014 000002 1112131400000000"
-GOLDEN_REPAIR = "01 a1b2c3d4 000014 000005 "
+GOLDEN_REPAIR = "01 a1b2c3d4 000014 000005 7fc8a5bbfecbd866"
 
 
 def numbered(data: bytes, symbol_bytes: int, *, first: int, count: int) -> dict[int, bytes]:
@@ -145,7 +145,7 @@ def test_golden_packets() -> None:
     packet = SymbolPacket(object_number=0xA1B2C3D4, shape=shape, identifier=2, symbol=symbols[2])
     assert packet.encode() == bytes.fromhex(GOLDEN_PACKET)
     repair = SymbolPacket(object_number=0xA1B2C3D4, shape=shape, identifier=5, symbol=symbols[5])
-    assert repair.encode() == bytes.fromhex(GOLDEN_REPAIR) + symbols[5]
+    assert repair.encode() == bytes.fromhex(GOLDEN_REPAIR)
 
 
 @given(
