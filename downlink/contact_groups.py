@@ -1,0 +1,207 @@
+"""What a plan over several contacts is made of: groups of steps, and what each is worth in each contact (pure).
+
+A group's value per byte in a contact is its value per byte now times a factor that depends on its *law* alone: half-life,
+deadline, request, and for a scene that is yet to be taken the time of capture. There are few laws, so prices can be found
+law by law instead of layer by layer.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from downlink.contact import Contact
+from downlink.layer_table import NEVER_MS, Flags, Floats, Ints, LayerTable, joined_steps, products_of
+from downlink.requests import LayerRequest
+
+LAWS_LIMIT: Final = 256
+"""Above it half-lives are told apart less finely."""
+BINS_PER_OCTAVE: Final = (64, 16, 4, 1)
+"""How finely half-lives are told apart, the finest first. In one bin all decay as one of them does, but only for the
+choice of a contact: what a plan is worth is reckoned with each layer's own half-life."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Windows:
+    """The coming contacts in order of AOS, as a planner sees them at one moment."""
+
+    contacts: tuple[Contact, ...]
+    """(c,)"""
+    middle_ms: Ints
+    """(c,) the moment that stands for the contact: the middle of what is left of it. Never falls."""
+    room_bytes: Ints
+    """(c,) bytes of layers that are expected to arrive in what is left of it."""
+
+    def __len__(self) -> int:
+        return len(self.contacts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groups:
+    """Groups of steps in order of address, and the laws by which they lose their value."""
+
+    first: Ints
+    """(g,) row of the group's first layer; its last is the row before the next group's first."""
+    size_bytes: Floats
+    """(g,)"""
+    density: Floats
+    """(g,) value per byte now, requests left out."""
+    follows: Flags
+    """(g,) whether the group needs the one before it."""
+    law: Ints
+    """(g,) row of `factor`."""
+    factor: Floats
+    """(laws, c) what the value per byte is multiplied by in each contact; 0 where the layer is not there yet, or dead."""
+    boost: Floats
+    """(g,) what a request multiplies the value by now."""
+    worth: Floats
+    """(n,) value of each layer of the table now, requests left out."""
+    request_of_row: Ints
+    """(n,) number of the request that raises each layer of the table, counted from 1; 0 where none does."""
+
+    def __len__(self) -> int:
+        return len(self.first)
+
+
+def windows_at(
+    contacts: Sequence[Contact], *, now_ms: int, payload_fraction: float, committed_bytes: int = 0
+) -> Windows:
+    """The contacts that are not over at `now_ms`. Of one that goes on, the expected bytes count in proportion to the time left.
+
+    `committed_bytes` of the first one are spoken for already.
+    """
+    coming = sorted((one for one in contacts if one.los_ms > now_ms), key=lambda one: (one.aos_ms, one.contact_id))
+    starts = [max(now_ms, one.aos_ms) for one in coming]
+    expected = [
+        one.expected_bytes * (one.los_ms - start) // one.duration_ms for one, start in zip(coming, starts, strict=True)
+    ]
+    rooms = [int(size_bytes * payload_fraction) for size_bytes in expected]
+    rooms[:1] = [max(0, room - committed_bytes) for room in rooms[:1]]
+    middles = np.array([(start + one.los_ms) // 2 for one, start in zip(coming, starts, strict=True)], np.int64)
+    return Windows(
+        contacts=tuple(coming), middle_ms=np.maximum.accumulate(middles), room_bytes=np.array(rooms, np.int64)
+    )
+
+
+def groups_at(table: LayerTable, windows: Windows, requests: Sequence[LayerRequest], now_ms: int) -> Groups:
+    """Groups of all layers of the table, with their worth at `now_ms` and in each of the contacts."""
+    asked = _request_of_rows(table, requests, now_ms)
+    boost_of_request = boosts_at(requests, now_ms)
+    worth = table.values_at(now_ms)
+    joined, mixed = _joined_at(table, worth * boost_of_request[asked], asked)
+    first = np.flatnonzero(~joined)
+    speaker = _speaker(first, worth, mixed)
+    law, speaker_of_law = _laws(table, windows, asked, speaker, now_ms)
+    sizes = _sums(table.size_bytes.astype(np.float64), first)
+    follows = table.continues()[first]
+    return Groups(
+        first=first,
+        size_bytes=sizes,
+        density=_sums(worth, first) / sizes,
+        follows=follows,
+        law=law,
+        factor=_factors(table, windows, requests, asked, speaker_of_law, now_ms),
+        boost=boost_of_request[asked[speaker]],
+        worth=worth,
+        request_of_row=asked,
+    )
+
+
+def boosts_at(requests: Sequence[LayerRequest], moment_ms: int) -> Floats:
+    """(requests + 1,) factor of each request at a moment, after a 1 for layers that no request names."""
+    return np.array([1.0, *(request.factor if moment_ms < request.until_ms else 1.0 for request in requests)])
+
+
+def _request_of_rows(table: LayerTable, requests: Sequence[LayerRequest], now_ms: int) -> Ints:
+    """(n,) number of the largest request that names the row, counted from 1; 0 where none does."""
+    asked = np.zeros(len(table), np.int64)
+    largest = np.ones(len(table))
+    for number, request in enumerate(requests, start=1):
+        if now_ms >= request.until_ms:
+            continue
+        low = request.scene << 24 | request.first_product << 8
+        high = request.scene << 24 | request.last_product << 8 | 0xFF
+        start, stop = np.searchsorted(table.keys, [low, high + 1])
+        rows = start + np.flatnonzero((table.keys[start:stop] & 0xFF) <= request.last_step)
+        rows = rows[largest[rows] < request.factor]
+        asked[rows], largest[rows] = number, request.factor
+    return asked
+
+
+def _joined_at(table: LayerTable, worth: Floats, asked: Ints) -> tuple[Flags, bool]:
+    """(n,) whether a row belongs to the group before it; and whether any product's steps follow different laws.
+
+    The groups of such products are formed anew from what their steps are worth now.
+    """
+    differs = table.decays_unlike_previous()
+    differs[1:] |= (asked[1:] != asked[:-1]) & table.continues()[1:]
+    if not differs.any():
+        return table.joined, False
+    products = products_of(table.keys)
+    rows = np.isin(products, np.unique(products[differs]))
+    joined = table.joined.copy()
+    joined[rows] = joined_steps(table.size_bytes[rows], worth[rows], table.continues()[rows])
+    return joined, True
+
+
+def _speaker(first: Ints, worth: Floats, mixed: bool) -> Ints:
+    """(g,) the row whose law the group follows: where laws may differ within a group, that of its most valuable step."""
+    if not mixed or not len(first):
+        return first
+    group = np.repeat(np.arange(len(first)), np.diff(first, append=len(worth)))
+    most = np.maximum.reduceat(worth, first)[group]
+    speaker: Ints = np.minimum.reduceat(np.where(worth == most, np.arange(len(worth)), len(worth)), first)
+    return speaker
+
+
+def _laws(table: LayerTable, windows: Windows, asked: Ints, speaker: Ints, now_ms: int) -> tuple[Ints, Ints]:
+    """(g,) the law of each group, and (laws,) a row that follows it."""
+    captured, deadline = table.captured_ms[speaker], table.deadline_ms[speaker]
+    future = np.flatnonzero(captured > now_ms)
+    scenes = np.zeros(len(speaker), np.int64)
+    scenes[future] = 1 + np.unique(captured[future], return_inverse=True)[1]
+    last_contact = np.full(len(speaker), len(windows))
+    mortal = np.flatnonzero(deadline != NEVER_MS)
+    last_contact[mortal] = np.searchsorted(windows.middle_ms, deadline[mortal])
+    others = _numbered(_numbered(scenes) * (len(windows) + 1) + last_contact)
+    others = _numbered(others * (int(asked.max(initial=0)) + 1) + asked[speaker])
+    octaves = np.log2(table.half_life_s[speaker])
+    law = others
+    for bins in BINS_PER_OCTAVE:
+        half_lives = np.floor(octaves * bins).astype(np.int64)
+        half_lives = _numbered(half_lives - half_lives.min(initial=0))
+        law = _numbered(others * (int(half_lives.max(initial=0)) + 1) + half_lives)
+        if law.max(initial=0) < LAWS_LIMIT:
+            break
+    speaker_of_law = np.zeros(int(law.max(initial=-1)) + 1, np.int64)
+    speaker_of_law[law[::-1]] = speaker[::-1]
+    return law, speaker_of_law
+
+
+def _factors(
+    table: LayerTable, windows: Windows, requests: Sequence[LayerRequest], asked: Ints, rows: Ints, now_ms: int
+) -> Floats:
+    """(laws, c) value in each contact over value now, for the laws that `rows` follow."""
+    los_ms = np.array([contact.los_ms for contact in windows.contacts], np.int64)
+    captured = table.captured_ms[rows][:, None]
+    age_s = np.maximum(0, windows.middle_ms - np.maximum(captured, now_ms)) / 1000
+    factor = np.exp2(-age_s / table.half_life_s[rows][:, None])
+    factor[(captured >= los_ms) | (windows.middle_ms >= table.deadline_ms[rows][:, None])] = 0.0
+    boosts = [boosts_at(requests, middle_ms) for middle_ms in windows.middle_ms.tolist()]
+    return factor * np.array(boosts).reshape(len(windows), -1).T[asked[rows]]
+
+
+def _numbered(codes: Ints) -> Ints:
+    """The codes, 0 or more, renumbered without gaps."""
+    span = int(codes.max(initial=0)) + 1
+    if span > max(1 << 16, 8 * len(codes)):
+        return np.unique(codes, return_inverse=True)[1]
+    used = np.zeros(span, np.bool_)
+    used[codes] = True
+    numbers: Ints = np.cumsum(used) - 1
+    return numbers[codes]
+
+
+def _sums(column: Floats, first: Ints) -> Floats:
+    return np.add.reduceat(column, first) if len(first) else np.zeros(0)
