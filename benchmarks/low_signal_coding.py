@@ -19,7 +19,7 @@ FRAME_OVERHEAD_BYTES = 10
 """Primary header, packet pointer and check of a transfer frame."""
 CLASSES_LIMIT = 6
 """A class ends in a codeword that is partly fill, so there are few."""
-PRICE_STEPS = 40
+PRICE_STEPS = 32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,21 +94,22 @@ def hull_units(product: int, layers: Sequence[int], sizes: Sequence[int], values
 def protect(units: Sequence[Unit], *, symbols: int, prior: Prior, payload_fraction: float) -> list[CodedClass]:
     """Classes that together take at most `symbols`, most robust first; units that get no place are left out.
 
-    Begins with all of DVB-S2 and gives up the modulation whose loss costs least until no more than CLASSES_LIMIT are left and giving up
-    another would cost.
+    Begins with the one modulation and code rate that is worth most alone and takes in another, the one that gains most, as
+    long as one gains.
     """
-    candidates = list(DVB_S2)
-    best = _at_best_price(units, candidates, symbols, prior, payload_fraction)
-    while len(candidates) > 1:
-        trials: list[tuple[float, int, list[ModCod], list[CodedClass]]] = []
-        for left_out in candidates:
-            rest = [modcod for modcod in candidates if modcod is not left_out]
-            classes = _at_best_price(units, rest, symbols, prior, payload_fraction)
-            trials.append((expected_value(classes, prior), len(trials), rest, classes))
-        value, _, rest, classes = max(trials, key=lambda trial: trial[:2])
-        if len(candidates) <= CLASSES_LIMIT and value < expected_value(best, prior):
+    candidates: list[ModCod] = []
+    best: list[CodedClass] = []
+    best_value = 0.0
+    while len(candidates) < CLASSES_LIMIT:
+        trials: list[tuple[float, ModCod, list[CodedClass]]] = []
+        for modcod in DVB_S2:
+            if modcod not in candidates:
+                classes = _at_best_price(units, [*candidates, modcod], symbols, prior, payload_fraction)
+                trials.append((expected_value(classes, prior), modcod, classes))
+        value, modcod, classes = max(trials, key=lambda trial: trial[0])
+        if value <= best_value:
             break
-        candidates, best = rest, classes
+        candidates, best, best_value = [*candidates, modcod], classes, value
     return _filled(best, units, symbols, prior, payload_fraction)
 
 
