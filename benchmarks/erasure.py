@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass
 from itertools import cycle
 from pathlib import Path
 
+from benchmarks.erasure_plot import draw
 from downlink.cfdp_decoding import decode_pdu
 from downlink.cfdp_pdu import FileData
 from downlink.cfdp_source import CfdpSource
@@ -356,12 +357,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=5, help="passes per figure (default: %(default)s)")
     parser.add_argument("--json", type=Path, help="write the rows there")
+    parser.add_argument("--svg", type=Path, help="draw the one-way comparison there")
     arguments = parser.parse_args()
     one_way_found, speed_found = one_way_rows(range(1, arguments.seeds + 1)), speed_rows()
     sys.stdout.write("\n".join(one_way_table(one_way_found)) + "\n\n")
     sys.stdout.write(f"{'K':>5} {'encode MB/s':>12} {'decode MB/s':>12}\n")
     for row in speed_found:
         sys.stdout.write(f"{row.source_symbols:>5} {row.encode_mb_per_s:>12.0f} {row.decode_mb_per_s:>12.0f}\n")
+    if arguments.svg:
+        arguments.svg.write_text(draw(one_way_found), encoding="utf-8")
     if arguments.json:
         found = {"one_way": [asdict(row) for row in one_way_found], "speed": [asdict(row) for row in speed_found]}
         arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
