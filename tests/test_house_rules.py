@@ -42,6 +42,7 @@ EDGES = {
         "mission/run.py",
         "mission/campaign.py",
         "mission/channel_relay.py",
+        "mission/udp_file_delivery.py",
         "onboard/training/export.py",
     },
     "os": {
