@@ -356,8 +356,10 @@ class CfdpDestination:
         self._held_bytes += buffer.held_bytes - held_before
         state.statistics.new_bytes += fresh_bytes
         state.statistics.duplicate_bytes += len(data) - fresh_bytes
-        names_wanted = state.metadata is None and not state.metadata_asked
-        if self.settings.immediate_nak and (offset > furthest or names_wanted):
+        if fresh_bytes and offset < state.asked_until:
+            state.repeats_until = end
+        new_gap = offset > furthest and end > state.asked_until
+        if self.settings.immediate_nak and (new_gap or state.names_wanted):
             self._notice_gap(state, end, now_ms)
 
     def _take_end_of_file(self, state: DestinationTransaction, pdu: EndOfFile, now_ms: int) -> None:
@@ -387,7 +389,11 @@ class CfdpDestination:
             return
         state.gap_until = max(state.gap_until, gap_until)
         if not self._timers.running((state.transaction, _Timer.GAP)):
-            self._timers.start((state.transaction, _Timer.GAP), now_ms, self.settings.reordering_delay_ms)
+            self._start_gap_timer(state, now_ms)
+
+    def _start_gap_timer(self, state: DestinationTransaction, now_ms: int) -> None:
+        state.gap_due_until = state.gap_until
+        self._timers.start((state.transaction, _Timer.GAP), now_ms, self.settings.reordering_delay_ms)
 
     def _acknowledge(self, pdu: EndOfFile, status: TransactionStatus) -> None:
         if not pdu.header.unacknowledged:
@@ -403,9 +409,12 @@ class CfdpDestination:
     def _time_out(self, transaction: TransactionId, timer: _Timer, now_ms: int) -> None:
         state = self._open[transaction]
         if timer is _Timer.GAP:
-            self._begin_naks(state, state.asked_until, state.gap_until)
+            if state.gap_due_until > state.asked_until or state.names_wanted:
+                self._begin_naks(state, state.asked_until, state.gap_due_until)
+            if state.gap_until > state.gap_due_until:
+                self._start_gap_timer(state, now_ms)
         elif timer is _Timer.NAK:
-            self._begin_naks(state, 0, state.retry_until)
+            self._begin_naks(state, 0, state.retry_end())
         elif timer is _Timer.CHECK:
             state.checks += 1
             if state.checks >= self.settings.check_limit:

@@ -74,11 +74,17 @@ class DestinationTransaction:
     buffer: SegmentBuffer | SinkBuffer = field(default_factory=SegmentBuffer)
     """what has arrived of the file"""
     gap_until: int = 0
-    """gaps before this offset are about to be asked for"""
+    """gaps before this offset have been seen"""
+    gap_due_until: int = 0
+    """gaps before this offset are asked for when the gap timer ends; those seen since it was started wait for its next turn"""
     asked_until: int = 0
     """gaps before this offset have been asked for at least once"""
     retry_until: int = 0
     """gaps before this offset are asked for again when the NAK timer ends"""
+    listed_until: int = 0
+    """gaps before this offset were in the list of NAKs sent last, which may have been cut short"""
+    repeats_until: int = 0
+    """end of the repeat that came last since the NAK timer was started, 0 where none did"""
     metadata_asked: bool = False
     """whether the Metadata PDU has been asked for at least once"""
     nak_position: int | None = None
@@ -153,6 +159,11 @@ class DestinationTransaction:
             return f"{len(ranges)} pieces of the file lie between gaps already"
         return None
 
+    @property
+    def names_wanted(self) -> bool:
+        """Whether the Metadata PDU is missing and has never been asked for."""
+        return self.metadata is None and not self.metadata_asked
+
     def begin_naks(self, start: int, end: int, max_naks: int) -> None:
         """Starts a list of NAKs about start..end, or widens the one being sent; from 0 on it asks for the names again, too."""
         if self.nak_position is not None:
@@ -160,6 +171,16 @@ class DestinationTransaction:
         self.nak_position, self.nak_end, self.naks_left = start, end, max_naks
         self.asked_until = max(self.asked_until, end)
         self.metadata_wanted = start == 0 or not self.metadata_asked
+
+    def retry_end(self) -> int:
+        """Where the gaps end that are to be asked for again, now that the NAK timer has ended.
+
+        A source repeats what was asked for from front to back. As long as repeats come, what lies behind the last one is on its
+        way, and only what lies before it has been lost again.
+        """
+        repeats_until, self.repeats_until = self.repeats_until, 0
+        all_listed = self.listed_until >= self.retry_until
+        return min(self.retry_until, repeats_until) if repeats_until and all_listed else self.retry_until
 
     def next_nak(self, max_pdu_bytes: int) -> Nak | None:
         """The next NAK of the list, from what is missing now; None, and the list is over, when nothing is."""
@@ -177,6 +198,7 @@ class DestinationTransaction:
         self.metadata_asked |= ask_metadata
         self.metadata_wanted = self.answer_prompt = False
         self.nak_position = scope_end if cut_short and self.naks_left else None
+        self.listed_until = scope_end
         self.statistics.naks += 1
         requests = ((0, 0), *gaps) if ask_metadata else tuple(gaps)
         return Nak(header=self.header, scope_start=start, scope_end=scope_end, requests=requests)
@@ -236,8 +258,11 @@ class DestinationTransaction:
 
 _PLAIN_FIELDS = (
     "gap_until",
+    "gap_due_until",
     "asked_until",
     "retry_until",
+    "listed_until",
+    "repeats_until",
     "metadata_asked",
     "nak_position",
     "nak_end",
