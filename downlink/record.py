@@ -43,6 +43,8 @@ class RecordKind(IntEnum):
     FILE = 5
     """A store's own note on the file delivery transaction whose number stands in the scene field; never travels. On board:
     the addresses of the layers in an open file, nothing once it is over. On the ground: an empty payload, once it is complete."""
+    ERASURE_STATE = 6
+    """A store's own note: the state of the erasure sender between passes; never travels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,9 @@ by CFDP's Finished, which is sent after the file's records have been stored. Rec
 beginning grows, not when it ends, so that a pass that breaks off costs no layer that came down whole.
 """
 
+from collections.abc import Sequence
+from typing import Final
+
 from downlink.cfdp_destination import CfdpDestination
 from downlink.cfdp_events import (
     DestinationEvent,
@@ -14,8 +17,12 @@ from downlink.cfdp_events import (
     TransactionFailed,
     TransactionId,
 )
+from downlink.command import ReportLink
+from downlink.contact import Contact
+from downlink.erasure_receiver import ErasureReceiver
 from downlink.express import encode_receipts
 from downlink.frame_assembler import FrameAssembler
+from downlink.frame_loss import LossCount
 from downlink.frame_reader import FrameReader, FrameVerdict
 from downlink.frame_security import SECURITY_BYTES, FrameProtector
 from downlink.link_events import ContactEnded, ContactStarted, FrameHeard, TransmitFrame, TransmitterReady, WakeAt
@@ -26,6 +33,9 @@ from downlink.record import Record, scan_records
 from ground.command_desk import CommandDesk
 from ground.link_events import Action, Event, LayersArrived
 from ground.store import LayerStore
+
+LINK_REPORT_MS: Final = 5000
+"""How often in a contact the satellite is told how many frames are lost."""
 
 
 class GroundStation:
@@ -65,7 +75,13 @@ class GroundStation:
         self._uplink = FrameAssembler(
             profile.spacecraft_id, VirtualChannel.COMMANDS, frame_bytes=profile.uplink_frame_bytes - SECURITY_BYTES
         )
+        self._erasure = ErasureReceiver()
         self._receipts: dict[LayerAddress, None] = {}
+        # Layers that came without an answer, and in how many contacts with an uplink they have been acknowledged.
+        self._unanswered: dict[LayerAddress, int] = {}
+        self._loss = LossCount()
+        self._contact_id = 0
+        self._link_report_due_ms = 0
         self._taken_bytes: dict[TransactionId, int] = {}
         self._in_contact = False
 
@@ -73,14 +89,10 @@ class GroundStation:
         """React to one event."""
         match event:
             case ContactStarted():
-                self._in_contact = True
-                self.desk.start_contact()
-                self._destination.resume(now_ms)
+                self._start_contact(event.contact, now_ms)
                 return []
             case ContactEnded():
-                self._in_contact = False
-                self._destination.suspend(now_ms)
-                return []
+                return self._end_contact(now_ms)
             case FrameHeard():
                 return self._hear(event.frame, now_ms)
             case TransmitterReady():
@@ -98,11 +110,30 @@ class GroundStation:
     @property
     def held_bytes(self) -> int:
         """Memory taken by files under way, roughly."""
-        return self._destination.held_bytes
+        return self._destination.held_bytes + self._erasure.held_bytes
+
+    def _start_contact(self, contact: Contact, now_ms: int) -> None:
+        self._in_contact = True
+        self._contact_id, self._loss = contact.contact_id, LossCount()
+        self._link_report_due_ms = now_ms + LINK_REPORT_MS
+        self.desk.start_contact()
+        self._destination.resume(now_ms)
+        if contact.uplink_bps:
+            self._receipts.update(dict.fromkeys(self._unanswered))
+            # A receipt may be lost: the second contact says it again.
+            self._unanswered = {address: 1 for address, told in self._unanswered.items() if not told}
+
+    def _end_contact(self, now_ms: int) -> list[Action]:
+        self._in_contact = False
+        self._destination.suspend(now_ms)
+        arrived = self._take_erasure(self._erasure.whole_records())
+        return [LayersArrived(addresses=arrived)] if arrived else []
 
     def _hear(self, frame: bytes, now_ms: int) -> list[Action]:
         reading = self._reader.feed(frame)
         self.verdicts[reading.verdict] += 1
+        if reading.verdict in (FrameVerdict.IN_ORDER, FrameVerdict.AFTER_GAP):
+            self._loss = self._loss.after(reading.frames_lost)
         arrived: list[LayerAddress] = []
         for packet in reading.packets:
             if packet.apid == Apid.EXPRESS:
@@ -110,6 +141,8 @@ class GroundStation:
             elif packet.apid == Apid.FILES_DOWN:
                 for event in self._destination.receive(packet.data, now_ms):
                     arrived.extend(self._take_file_event(event))
+            elif packet.apid == Apid.ERASURE_DOWN:
+                arrived.extend(self._take_erasure(self._erasure.receive(packet.data).records))
             elif packet.apid == Apid.COMMAND_REPORT:
                 self.desk.take_report(packet.data)
             elif not packet.is_idle:
@@ -123,6 +156,15 @@ class GroundStation:
         if not held:
             self.refused_packets += 1
         self._receipts.update(dict.fromkeys(held))
+        return fresh
+
+    def _take_erasure(self, records: Sequence[Record]) -> tuple[LayerAddress, ...]:
+        """Layers out of erasure-coded objects: kept, and acknowledged in the next contacts with an uplink."""
+        fresh = self.store.add(records)
+        held = [record.address for record in records if self.store.holds(record.address)]
+        self._unanswered.update(dict.fromkeys(held, 0))
+        if self._in_contact:
+            self._receipts.update(dict.fromkeys(held))
         return fresh
 
     def _take_file_event(self, event: DestinationEvent) -> tuple[LayerAddress, ...]:
@@ -149,6 +191,11 @@ class GroundStation:
         return self.store.add(scan.records)
 
     def _next_frame(self, now_ms: int) -> list[Action]:
+        if now_ms >= self._link_report_due_ms:
+            self._link_report_due_ms = now_ms + LINK_REPORT_MS
+            self.desk.report_link(
+                ReportLink(contact_id=self._contact_id, frames_heard=self._loss.heard, frames_lost=self._loss.lost)
+            )
         while not self._uplink.full_frame_ready and self._push_packets(now_ms):
             pass
         actions: list[Action] = []
@@ -158,7 +205,7 @@ class GroundStation:
         frame = self._uplink.next_frame(flush=True)
         if frame is not None:
             return [*actions, TransmitFrame(frame=self._protector.protect(frame, now_ms))]
-        times = (self._destination.next_wakeup_ms(now_ms), self.desk.next_due_ms())
+        times = (self._destination.next_wakeup_ms(now_ms), self.desk.next_due_ms(), self._link_report_due_ms)
         return [*actions, WakeAt(at_ms=min((time_ms for time_ms in times if time_ms is not None), default=None))]
 
     def _push_packets(self, now_ms: int) -> bool:

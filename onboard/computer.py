@@ -10,15 +10,18 @@ from its journals alone, open files and standing orders included.
 
 from collections.abc import Iterable, Sequence
 
-from downlink.command import DropScene, Order
+from downlink.command import DropScene, Order, ReportLink
+from downlink.contact import Contact
 from downlink.errors import RecordError
 from downlink.express import decode_receipt
+from downlink.frame_loss import LossCount
 from downlink.link_events import ContactEnded, ContactStarted, FrameHeard, TransmitFrame, TransmitterReady, WakeAt
 from downlink.link_profile import Apid, LinkProfile
 from downlink.packet_sender import PacketSender
 from downlink.products import Layer, LayerAddress
 from downlink.scheduler import rank_groups, worst_first
 from onboard.command_gate import CommandGate
+from onboard.erasure_lane import ErasureLane
 from onboard.express_lane import ExpressLane
 from onboard.file_lane import FileLane, FileNews
 from onboard.link_events import Action, Event, LayersCaptured, LayersDelivered, LayersEvicted, LayersSent
@@ -38,11 +41,17 @@ class OnboardComputer:
         packets = PacketSender()
         self._express = ExpressLane(store, profile, packets)
         self._files = FileLane(store, profile, packets)
+        self._erasure = ErasureLane(store, profile, packets)
         self._ever_sent: set[LayerAddress] = set()
         self._repeated_bytes = 0
         self._order = SendingOrder()
         self._order_is_stale = True
         self._in_contact = False
+        # Whether the station of this contact cannot answer.
+        self._listened_to = False
+        # Frame loss as the ground has told it.
+        self._measured_before, self._measured_now = LossCount(), LossCount()
+        self._drop_scenes()
 
     def handle(self, event: Event, now_ms: int) -> list[Action]:
         """React to one event."""
@@ -50,16 +59,10 @@ class OnboardComputer:
             case LayersCaptured():
                 return self._capture(event, now_ms)
             case ContactStarted():
-                self._in_contact = True
-                self._files.resume(now_ms)
-                self._express.start_contact()
-                self.gate.start_contact()
-                self._order_is_stale = True
+                self._start_contact(event.contact, now_ms)
                 return []
             case ContactEnded():
-                self._in_contact = False
-                self._files.suspend(now_ms)
-                return []
+                return self._end_contact(now_ms)
             case FrameHeard():
                 return self._hear(event.frame, now_ms)
             case TransmitterReady():
@@ -73,7 +76,7 @@ class OnboardComputer:
     @property
     def link_queue_bytes(self) -> int:
         """Bytes of packets that no frame has carried yet."""
-        return self._express.pending_bytes + self._files.pending_bytes
+        return self._express.pending_bytes + self._files.pending_bytes + self._erasure.pending_bytes
 
     @property
     def repeated_bytes(self) -> int:
@@ -90,6 +93,29 @@ class OnboardComputer:
         """Requests of the ground for missing parts of files."""
         return self._files.naks_heard
 
+    # ---- contacts
+
+    def _start_contact(self, contact: Contact, now_ms: int) -> None:
+        self._in_contact = True
+        self._listened_to = contact.uplink_bps == 0
+        self._measured_before, self._measured_now = self._measured_before + self._measured_now, LossCount()
+        self._express.start_contact()
+        self.gate.start_contact()
+        self._order_is_stale = True
+        if self._listened_to:
+            self._erasure.begin(contact, self._ranked(now_ms), self._measured_before)
+        else:
+            self._files.resume(now_ms)
+
+    def _end_contact(self, now_ms: int) -> list[Action]:
+        sent: list[Layer] = []
+        if self._in_contact and self._listened_to:
+            self._erasure.end()
+            sent = [layer for layer in self.store.backlog() if self._erasure.has_sent(layer.address)]
+        self._in_contact = False
+        self._files.suspend(now_ms)
+        return self._note_sent([layer for layer in sent if layer.address not in self._ever_sent])
+
     # ---- keeping
 
     def _capture(self, event: LayersCaptured, now_ms: int) -> list[Action]:
@@ -104,6 +130,7 @@ class OnboardComputer:
             return []
         self.store.evict(addresses)
         self._express.forget(addresses)
+        self._erasure.forget(addresses)
         self._order_is_stale = True
         return [LayersEvicted(addresses=tuple(addresses))]
 
@@ -125,28 +152,52 @@ class OnboardComputer:
 
     # ---- sending
 
+    def _ranked(self, now_ms: int) -> list[tuple[float, Layer]]:
+        """Layers that may go into files or erasure-coded objects with their value per byte, best first."""
+        waiting = self._erasure.still_needed(one for one in self._not_in_flight() if not one.address.is_express)
+        return [(group.density, layer) for group in rank_groups(waiting, now_ms) for layer in group.layers]
+
     def _replan(self, now_ms: int) -> None:
-        waiting = (layer for layer in self._not_in_flight() if not layer.address.is_express)
-        self._order.replace(
-            [(group.density, layer) for group in rank_groups(waiting, now_ms) for layer in group.layers]
-        )
+        ranked = self._ranked(now_ms)
+        if self._listened_to:
+            self._erasure.offer(ranked)
+        else:
+            self._order.replace(ranked)
         self._order_is_stale = False
 
     def _next_frame(self, now_ms: int) -> list[Action]:
-        if (report := self.gate.next_report(now_ms)) is not None:
-            self._files.push_report(report)
-        frame, pushed = self._express.next_frame(now_ms)
-        actions = self._note_sent(pushed)
-        if frame is not None:
-            return [*actions, TransmitFrame(frame=frame, robust=True)]
         if self._order_is_stale:
             self._replan(now_ms)
+        if self._listened_to:
+            return self._next_unanswered_frame(now_ms)
+        if (report := self.gate.next_report(now_ms)) is not None:
+            self._files.push_report(report)
+        actions: list[Action] = []
+        if self._express_is_best(now_ms):
+            frame, pushed = self._express.next_frame(now_ms)
+            actions.extend(self._note_sent(pushed))
+            if frame is not None:
+                return [*actions, TransmitFrame(frame=frame, robust=True)]
         frame, news = self._files.next_frame(self._order, now_ms)
         actions.extend(self._take_news(news))
         if frame is not None:
             return [*actions, TransmitFrame(frame=frame)]
         times = (self._express.next_due_ms(), self._files.next_due_ms(now_ms), self.gate.report_due_ms(now_ms))
         return [*actions, WakeAt(at_ms=min((time_ms for time_ms in times if time_ms is not None), default=None))]
+
+    def _express_is_best(self, now_ms: int) -> bool:
+        """Whether a summary or an alert that is due is worth more per byte than every file: fresh ones are."""
+        express = self._express.best_due_density(now_ms)
+        files = self._files.best_density(self._order)
+        return express is not None and (files is None or express >= files)
+
+    def _next_unanswered_frame(self, now_ms: int) -> list[Action]:
+        """The same where the station only listens: no files and no report, which both wait for answers."""
+        frame, pushed = self._express.next_frame(now_ms)
+        if frame is not None:
+            return [*self._note_sent(pushed), TransmitFrame(frame=frame, robust=True)]
+        frame = self._erasure.next_frame()
+        return [WakeAt(at_ms=self._express.next_due_ms())] if frame is None else [TransmitFrame(frame=frame)]
 
     def _note_sent(self, layers: Iterable[Layer]) -> list[Action]:
         """Tell of layers that go for the first time; the others are repeats."""
@@ -175,9 +226,15 @@ class OnboardComputer:
 
     def _follow(self, order: Order) -> list[Action]:
         """A new order of the ground; it is durable already, and what stands is asked of the gate when it is needed."""
-        if isinstance(order, DropScene):
-            return self._drop_scenes()
-        self._order_is_stale = True
+        match order:
+            case DropScene():
+                return self._drop_scenes()
+            case ReportLink():
+                self._measured_now = LossCount(
+                    heard=order.frames_heard, lost=order.frames_lost, bursts=min(1, order.frames_lost)
+                )
+            case _:
+                self._order_is_stale = True
         return []
 
     def _drop_scenes(self) -> list[Action]:
@@ -194,7 +251,7 @@ class OnboardComputer:
         except RecordError:
             self._strange_packets += 1
             return []
-        return self._delivered(self.store.mark_delivered(address for address in named if address.is_express))
+        return self._delivered(self.store.mark_delivered(named))
 
     def _take_news(self, news: FileNews) -> list[Action]:
         self._order_is_stale |= news.given_up
@@ -202,4 +259,5 @@ class OnboardComputer:
 
     def _delivered(self, fresh: tuple[LayerAddress, ...]) -> list[Action]:
         self._express.forget(fresh)
+        self._erasure.forget(fresh)
         return [LayersDelivered(addresses=fresh)] if fresh else []

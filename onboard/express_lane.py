@@ -3,6 +3,7 @@
 The wait between repeats doubles within a contact, so that records whose receipts do not come leave room for files.
 """
 
+import math
 from collections.abc import Iterable
 
 from downlink.frame_assembler import FrameAssembler
@@ -47,6 +48,13 @@ class ExpressLane:
         """The next frame, None when nothing is due, and the layers that it was made for, best first."""
         pushed = self._push_due(now_ms)
         return self._frames.next_frame(flush=True), pushed
+
+    def best_due_density(self, now_ms: int) -> float | None:
+        """The highest value per byte of what is due now or waits for a frame already, None where nothing is."""
+        if self._frames.pending_bytes:
+            return math.inf
+        due = (layer for address, layer in self._waiting.items() if now_ms >= self._due_ms.get(address, now_ms))
+        return max((layer.value_at(now_ms) / layer.size_bytes for layer in due), default=None)
 
     def next_due_ms(self) -> int | None:
         """When a record is due again, None where none waits for its receipt."""

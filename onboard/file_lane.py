@@ -74,6 +74,12 @@ class FileLane:
         """Whether a layer is in an open file."""
         return address in self._in_flight
 
+    def best_density(self, order: SendingOrder) -> float | None:
+        """The highest value per byte of what has never been sent, in open files or in the order; None where there is none."""
+        unsent = self._source.unsent_priority
+        known = (order.best_density, None if unsent is None else unsent / PRIORITY_PER_VALUE_PER_BYTE)
+        return max((density for density in known if density is not None), default=None)
+
     def suspend(self, now_ms: int) -> None:
         """Loss of signal."""
         self._source.suspend(now_ms)
@@ -112,10 +118,10 @@ class FileLane:
 
     def _take_up_open_files(self, waiting: dict[LayerAddress, Layer]) -> None:
         for number, addresses in self._store.files.items():
-            content = self._store.file_content(number)
-            if content is None:
+            if not all(address in waiting for address in addresses):
                 self._store.close_file(number, delivered=False)
                 continue
+            content = self._store.file_content(number)
             layers = [waiting[address] for address in addresses]
             density = sum(layer.value for layer in layers) / len(content)
             self._put(number, layers, content=content, density=density, sent_before=True)
@@ -127,11 +133,13 @@ class FileLane:
             return
         best_unsent = self._source.unsent_priority
         if best_unsent is None or _priority(density) > best_unsent:
-            layers = order.take(self._bundle_bytes)
-            number = self._store.open_file([layer.address for layer in layers])
-            content = self._store.file_content(number) or b""
-            self._put(number, layers, content=content, density=density, sent_before=False)
-            news.put.extend(layers)
+            # The order may be older than the last receipt.
+            layers = [layer for layer in order.take(self._bundle_bytes) if self._store.waits(layer.address)]
+            if layers:
+                number = self._store.open_file([layer.address for layer in layers])
+                content = self._store.file_content(number)
+                self._put(number, layers, content=content, density=density, sent_before=False)
+                news.put.extend(layers)
 
     def _put(self, number: int, layers: Sequence[Layer], *, content: bytes, density: float, sent_before: bool) -> None:
         self._in_flight.update(layer.address for layer in layers)

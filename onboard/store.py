@@ -59,6 +59,8 @@ class ProductStore:
         self._queued_bytes = 0
         self._files: dict[int, tuple[LayerAddress, ...]] = {}
         self._next_file = 0
+        self.erasure_state: bytes | None = None
+        """What the erasure sender last had to remember."""
         notes: dict[LayerAddress, Layer] = {}
         for position, record in journal.entries():
             self._replay(position, record, notes)
@@ -105,6 +107,18 @@ class ProductStore:
         for address in chosen:
             self._settle(address, self._evicted)
 
+    def reserve_number(self) -> int:
+        """A number that no file has and none will have, durably."""
+        number = self._next_file
+        self._journal.append([_file_record(number, ())])
+        self._take_file(number, ())
+        return number
+
+    def save_erasure_state(self, state: bytes) -> None:
+        """Keep the state of the erasure sender, in place of the one before."""
+        self._journal.append([_erasure_record(state)])
+        self.erasure_state = state
+
     def open_file(self, addresses: Sequence[LayerAddress]) -> int:
         """Note durably that these layers leave in one file, in this order; returns the file's number, never used before."""
         number = self._next_file
@@ -128,20 +142,17 @@ class ProductStore:
         """Open files by number, each with its layers in order."""
         return dict(self._files)
 
-    def file_content(self, number: int) -> bytes | None:
-        """The records of an open file's layers, None where one of them waits no more."""
-        addresses = self._files[number]
-        if not all(address in self._queued for address in addresses):
-            return None
+    def file_content(self, number: int) -> bytes:
+        """The records of an open file's layers. Raises StoreError where one of them waits no more."""
         return b"".join(
             encode_record(Record(kind=RecordKind.LAYER, address=address, payload=self.payload(address)))
-            for address in addresses
+            for address in self._files[number]
         )
 
     def compact(self) -> None:
         """Rewrite the journal without the bytes of layers that no longer wait; their marks and sizes stay."""
         positions = self._journal.replace(self._kept_records())
-        marks = len(self._delivered) + len(self._evicted) + 1 + len(self._files)
+        marks = len(self._delivered) + len(self._evicted) + 1 + len(self._files) + (self.erasure_state is not None)
         for (address, waiting), position in zip(self._queued.items(), positions[marks + 1 :: 2], strict=True):
             self._queued[address] = WaitingLayer(layer=waiting.layer, position=position)
 
@@ -154,6 +165,8 @@ class ProductStore:
         yield _file_record(max(0, self._next_file - 1), self._files.get(self._next_file - 1, ()))
         for number, addresses in self._files.items():
             yield _file_record(number, addresses)
+        if self.erasure_state is not None:
+            yield _erasure_record(self.erasure_state)
         for address, waiting in self._queued.items():
             yield from _as_records(ValuedLayer(layer=waiting.layer, payload=self.payload(address)))
 
@@ -206,7 +219,9 @@ class ProductStore:
 
     def _replay(self, position: int, record: Record, notes: dict[LayerAddress, Layer]) -> None:
         address = record.address
-        if record.kind is RecordKind.FILE:
+        if record.kind is RecordKind.ERASURE_STATE:
+            self.erasure_state = record.payload
+        elif record.kind is RecordKind.FILE:
             self._take_file(address.scene, unpack_addresses(record.payload))
         elif record.kind is RecordKind.NOTE:
             notes[address] = _layer_of(record)
@@ -244,6 +259,11 @@ def _file_record(number: int, addresses: Sequence[LayerAddress]) -> Record:
         address=LayerAddress(scene=number, product=0, step=0),
         payload=b"".join(address.pack() for address in addresses),
     )
+
+
+def _erasure_record(state: bytes) -> Record:
+    address = LayerAddress(scene=0, product=0, step=0)
+    return Record(kind=RecordKind.ERASURE_STATE, address=address, payload=state)
 
 
 def _layer_of(record: Record) -> Layer:

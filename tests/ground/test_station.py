@@ -21,7 +21,7 @@ from downlink.products import ALERTS_PRODUCT, FIRST_BLOCK, SUMMARY_PRODUCT, Laye
 from downlink.record import Record, RecordKind, encode_record
 from ground.command_desk import CommandDesk
 from ground.link_events import LayersArrived
-from ground.station import GroundStation
+from ground.station import LINK_REPORT_MS, GroundStation
 from ground.store import LayerStore
 
 PROFILE = LinkProfile(nak_timeout_ms=50)
@@ -107,7 +107,7 @@ def test_express_records_are_stored_told_and_acknowledged():
     assert bench.hear_express(SUMMARY, ALERT) == [LayersArrived(addresses=(SUMMARY.address, ALERT.address))]
     assert bench.receipts() == [SUMMARY.address, ALERT.address]
     assert bench.station.store.payload(ALERT.address) == ALERT.payload
-    assert bench.tell(TransmitterReady()) == [WakeAt(at_ms=None)]
+    assert bench.tell(TransmitterReady()) == [WakeAt(at_ms=NOW_MS + LINK_REPORT_MS)]
 
 
 def test_a_repeat_is_news_to_nobody_and_acknowledged_again():

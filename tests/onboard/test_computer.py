@@ -143,8 +143,16 @@ def test_outside_a_contact_nothing_leaves():
     assert bench.send() == [WakeAt(at_ms=None)]
 
 
+def test_alerts_go_first_because_they_are_worth_more_and_only_as_long_as_they_are():
+    bench = Bench(valued(FIRST_BLOCK, density=0.5), valued(FIRST_CHIP, density=2e6), SUMMARY, ALERT)
+    bench.send()
+    assert bench.told(LayersSent) == [
+        address(FIRST_CHIP), ALERT.layer.address, SUMMARY.layer.address, address(FIRST_BLOCK)
+    ]  # fmt: skip
+
+
 def test_express_goes_before_files_and_the_best_before_the_rest():
-    bench = Bench(valued(FIRST_BLOCK, density=99.0), valued(FIRST_CHIP, density=200.0), SUMMARY, ALERT)
+    bench = Bench(valued(FIRST_BLOCK, density=0.5), valued(FIRST_CHIP, density=0.9), SUMMARY, ALERT)
     bench.send()
     order = [ALERT.layer.address, SUMMARY.layer.address, address(FIRST_CHIP), address(FIRST_BLOCK)]
     assert bench.told(LayersSent) == order
@@ -204,14 +212,17 @@ def test_a_repeat_time_of_nothing_does_not_starve_files():
     assert bench.file(0) == [address(FIRST_BLOCK)]
 
 
-def test_a_receipt_for_a_file_is_forged_and_moves_nothing():
-    bench = Bench(valued(FIRST_BLOCK), ALERT)
+def test_a_receipt_delivers_whatever_it_names_once_and_nothing_that_was_never_captured():
+    bench = Bench(valued(FIRST_BLOCK), valued(FIRST_BLOCK + 1), ALERT)
     bench.send()
-    assert bench.receipt(address(FIRST_BLOCK), address(FIRST_CHIP)) == []
-    assert bench.computer.store.waits(address(FIRST_BLOCK))
+    assert bench.receipt(address(FIRST_BLOCK), address(FIRST_CHIP)) == [
+        LayersDelivered(addresses=(address(FIRST_BLOCK),))
+    ]
     assert bench.receipt(address(FIRST_BLOCK), ALERT.layer.address) == [
         LayersDelivered(addresses=(ALERT.layer.address,))
     ]
+    (rest,) = bench.finished(0)
+    assert rest == LayersDelivered(addresses=(address(FIRST_BLOCK + 1),))
 
 
 def test_strangers_are_counted_and_change_nothing():

@@ -254,7 +254,8 @@ def test_a_file_given_up_delivers_nothing_and_one_with_a_lost_layer_has_no_conte
     store.add([valued(0), valued(1)])
     number = store.open_file([address(0), address(1)])
     store.mark_delivered([address(1)])
-    assert store.file_content(number) is None
+    with pytest.raises(StoreError, match="it is delivered"):
+        store.file_content(number)
     assert store.close_file(number, delivered=True) == (address(0),)
     assert store.account().balanced and store.files == {}
 
