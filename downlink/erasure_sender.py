@@ -86,7 +86,7 @@ class ErasureSender:
         settings: ErasureSettings | None = None,
     ) -> None:
         """`read_record` gives the encoded record of an offered layer, `packet_bytes` is the room for packet data in an empty
-        frame, `first_object` must be above every number used before a reboot unless `restore` follows."""
+        frame, `first_object` must be above every number used before a reboot, unless the latest snapshot is restored."""
         self.packet_bytes = packet_bytes
         self.next_object = first_object
         self.settings = settings or ErasureSettings()
@@ -203,8 +203,10 @@ class ErasureSender:
         return pack_objects(self.next_object, begun)
 
     def restore(self, snapshot: bytes) -> None:
-        """Take up a snapshot, before the first pass. Raises ErasureSnapshotError; nothing has changed then."""
-        self.next_object, objects = unpack_objects(snapshot)
+        """Take up a snapshot, before the first pass; an older one only repeats symbols. `first_object` stays in force where it is
+        higher. Raises ErasureSnapshotError; nothing has changed then."""
+        next_object, objects = unpack_objects(snapshot)
+        self.next_object = max(self.next_object, next_object)
         for one in objects:
             self._keep(one)
 

@@ -371,3 +371,42 @@ def test_whatever_arrives_is_a_verdict(packets: list[bytes]) -> None:
         assert receiver.held_bytes <= 8000
     assert sum(receiver.verdicts.values()) == len(packets)
     receiver.whole_records()
+
+
+@given(seed=st.integers(0, 1 << 30))
+@settings(max_examples=30, deadline=None)
+def test_passes_reboots_and_receipts_in_any_order(seed: int) -> None:
+    """Many short passes; the sender reboots with and without its snapshot, receipts come late or never; nothing arrives changed."""
+    chance = random.Random(seed)
+    records = records_of([chance.randrange(6000) for _ in range(12)], seed)
+    values = {where: 10.0 ** chance.uniform(-2, 2) for where in records}
+    receiver, found = ErasureReceiver(ErasureLimits(open_objects=6)), {}
+    sender, boots, acknowledged = sender_of(records), 1, set()
+    for _ in range(25):
+        loss = chance.choice((0.0, 0.1, 0.4))
+        waiting = {where: record for where, record in records.items() if where not in acknowledged}
+        sender.begin(
+            offers_of(waiting, [values[where] for where in waiting]),
+            expected_loss(loss, burst_frames=chance.choice((None, 5.0))),
+            capacity_bytes=chance.uniform(1, 40) * 1105,
+        )
+        packets = packets_of(sender, chance.randrange(40))
+        found |= arrived(receiver, survivors(packets, loss, chance))
+        kept = sender.snapshot()
+        if chance.random() < 0.7:
+            sender.end()
+            kept = sender.snapshot()
+        if chance.random() < 0.3:
+            boots += 1
+            sender = sender_of(records, first_object=boots << 20)
+            if chance.random() < 0.5:
+                sender.restore(kept)
+        if chance.random() < 0.4:
+            acknowledged |= found.keys()
+            sender.forget(found)
+        assert all(0 <= sender.arrival_probability(where) <= 1 for where in records)
+    assert all(records[where] == record for where, record in found.items())
+    sender.begin(offers_of(records, [1.0] * len(records)), expected_loss(0.0), capacity_bytes=1e9)
+    found |= arrived(receiver, packets_of(sender, 500))
+    sender.end()
+    assert all(where in found or sender.arrival_probability(where) < 1 for where in records)
