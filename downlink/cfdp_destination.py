@@ -30,7 +30,7 @@ from downlink.cfdp_events import (
 from downlink.cfdp_file_data import identity_bytes
 from downlink.cfdp_header import ConditionCode, Direction, PduHeader, TransactionStatus
 from downlink.cfdp_pdu import Ack, DirectiveCode, EndOfFile, FileData, KeepAlive, Metadata, Pdu, Prompt
-from downlink.cfdp_snapshot import pack_snapshot, unpack_snapshot
+from downlink.cfdp_snapshot import pack_snapshot, reading_snapshot, unpack_snapshot
 from downlink.errors import CfdpPduError, CfdpTransactionError
 from downlink.file_ports import FileSink
 from downlink.link_timers import LinkTimers
@@ -218,6 +218,7 @@ class CfdpDestination:
         return pack_snapshot(_SNAPSHOT_KIND, record, b"".join(segments))
 
     @classmethod
+    @reading_snapshot()
     def restore(
         cls,
         snapshot: bytes,

@@ -3,9 +3,11 @@
 import binascii
 import json
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
-from downlink.errors import CfdpSnapshotError
+from downlink.errors import CfdpSnapshotError, LinkError
 
 _HEADER = struct.Struct(">4sBII")
 _VERSION = 1
@@ -29,3 +31,16 @@ def unpack_snapshot(kind: bytes, snapshot: bytes) -> tuple[dict[str, Any], bytes
         raise CfdpSnapshotError("snapshot fails its CRC-32: it is cut or changed; start from an older one")
     record: dict[str, Any] = json.loads(body[:text_bytes])
     return record, body[text_bytes:]
+
+
+@contextmanager
+def reading_snapshot() -> Iterator[None]:
+    """A snapshot whose CRC agrees and whose content does not: written by another release, or by nobody here. As CfdpSnapshotError."""
+    try:
+        yield
+    except CfdpSnapshotError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, LinkError) as error:
+        raise CfdpSnapshotError(
+            f"snapshot holds something else than a state ({type(error).__name__}: {error}); start from an older one"
+        ) from error

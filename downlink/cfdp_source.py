@@ -34,7 +34,7 @@ from downlink.cfdp_pdu import (
     Nak,
     Pdu,
 )
-from downlink.cfdp_snapshot import pack_snapshot, unpack_snapshot
+from downlink.cfdp_snapshot import pack_snapshot, reading_snapshot, unpack_snapshot
 from downlink.cfdp_source_queue import SourceQueue
 from downlink.cfdp_source_transaction import NO_FILE, SourceSettings, SourceTransaction
 from downlink.errors import CfdpPduError, CfdpTransactionError
@@ -229,6 +229,7 @@ class CfdpSource:
         return pack_snapshot(_SNAPSHOT_KIND, record)
 
     @classmethod
+    @reading_snapshot()
     def restore(
         cls,
         snapshot: bytes,

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from downlink.errors import LayerError
 from downlink.journal import Journal
 from downlink.products import Layer, LayerAddress, Rung, unpack_addresses
 from downlink.record import Record, RecordKind, encode_record
@@ -222,7 +223,7 @@ class ProductStore:
         if record.kind is RecordKind.ERASURE_STATE:
             self.erasure_state = record.payload
         elif record.kind is RecordKind.FILE:
-            self._take_file(address.scene, unpack_addresses(record.payload))
+            self._take_file(address.scene, _layers_of(record))
         elif record.kind is RecordKind.NOTE:
             notes[address] = _layer_of(record)
         elif record.kind is RecordKind.LAYER and address in notes and not self.has_seen(address):
@@ -278,5 +279,12 @@ def _layer_of(record: Record) -> Layer:
             captured_ms=note["captured_ms"],
             deadline_ms=note.get("deadline_ms"),
         )
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError, LayerError) as error:
         raise StoreError(f"note of layer {record.address} in the journal cannot be read: {error}") from error
+
+
+def _layers_of(record: Record) -> tuple[LayerAddress, ...]:
+    try:
+        return unpack_addresses(record.payload)
+    except LayerError as error:
+        raise StoreError(f"note of file {record.address.scene} in the journal cannot be read: {error}") from error
