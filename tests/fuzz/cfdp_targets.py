@@ -39,20 +39,18 @@ DESTINATION_SETTINGS = DestinationSettings(
     check_timeout_ms=50, inactivity_timeout_ms=2000, max_open_transactions=6, max_file_bytes=20_000, max_held_bytes=24_000,
     remembered_transactions=12,
 )  # fmt: skip
-SOURCE_FOOTPRINT_LIMIT_BYTES = 250_000
-"""1024 waiting answers of up to 100 bytes and their objects, six files with a request for each second byte."""
-DESTINATION_FOOTPRINT_LIMIT_BYTES = 250_000
-"""Twice 1024 waiting answers and their objects, and the buffers of `DESTINATION_SETTINGS`."""
+FOOTPRINT_LIMIT_BYTES = 250_000
+"""1024 acknowledgements and 1024 KeepAlives that wait, each about 70 bytes as an object, and the buffers of the settings above."""
 
 
 def cfdp_pdu(data: bytes) -> None:
     """A PDU or CfdpPduError: of the bytes, with the length field repaired, and with the check value repaired, too."""
     for pdu in (data, _with_length(data, 0), _with_length(with_crc16(_with_length(data, 2)), 0)):
-        decoded = value_or_refusal(CfdpPduError, call=lambda pdu=pdu: decode_pdu(pdu))
+        decoded = value_or_refusal(CfdpPduError, decode_pdu, pdu)
         if decoded is None:
             continue
         # A fault location may be longer than the entity ids of its header; we do not write such.
-        encoded = value_or_refusal(CfdpPduError, call=decoded.encode)
+        encoded = value_or_refusal(CfdpPduError, decoded.encode)
         if encoded is not None:
             require(decode_pdu(encoded) == decoded, f"{decoded} changes on the way")
 
@@ -88,7 +86,7 @@ class _SourceBench:
         )  # fmt: skip
 
     def hear(self, pdu: bytes) -> None:
-        decoded = value_or_refusal(CfdpPduError, call=lambda: decode_pdu(pdu))
+        decoded = value_or_refusal(CfdpPduError, decode_pdu, pdu)
         if isinstance(decoded, Finished) and decoded.complete and not decoded.condition:
             self.told_complete.add(decoded.header.transaction_seq)
         self.see(self.machine.receive(pdu, self.now_ms))
@@ -130,7 +128,7 @@ def cfdp_source(data: bytes) -> None:
     for _ in range(STEPS_LIMIT):
         if not tape:
             break
-        match tape.below(9):
+        match tape.below(8):
             case 0 | 1:
                 bench.hear(pdu_bytes_from(tape, seq=tape.below(8)))
             case 2:
@@ -143,14 +141,11 @@ def cfdp_source(data: bytes) -> None:
                 (bench.machine.suspend if tape.flag() else bench.machine.resume)(bench.now_ms)
             case 6:
                 bench.reboot(tape.flag())
-            case 7:
-                _cancel(bench.machine, tape)
             case _:
-                _flood(bench.hear, tape)
+                _cancel(bench.machine, tape)
         requested = bench.machine.asked_again_bytes
         require(requested <= sum(map(len, bench.files.values())), f"{requested} bytes asked for again")
-    held = footprint_bytes(bench.machine)
-    require(held <= SOURCE_FOOTPRINT_LIMIT_BYTES, f"the source holds {held} bytes")
+    _check_footprints(bench.machine)
     bench.machine.next_wakeup_ms(bench.now_ms)
 
 
@@ -267,7 +262,7 @@ def cfdp_destination(data: bytes) -> None:
     for _ in range(STEPS_LIMIT):
         if not tape:
             break
-        match tape.below(10):
+        match tape.below(9):
             case 0 | 1 | 2:
                 bench.hear(pdu_bytes_from(tape, seq=tape.below(8)))
             case 3:
@@ -280,33 +275,47 @@ def cfdp_destination(data: bytes) -> None:
                 bench.reboot(tape.flag())
             case 7:
                 bench.send_true_end(tape)
-            case 8:
-                bench.machine.remember_completed(TransactionId(SOURCE_ENTITY, tape.below(8)))
             case _:
-                _flood(bench.hear, tape)
-    held = footprint_bytes(bench.machine)
-    require(held <= DESTINATION_FOOTPRINT_LIMIT_BYTES, f"the destination holds {held} bytes")
+                bench.machine.remember_completed(TransactionId(SOURCE_ENTITY, tape.below(8)))
+    _check_footprints(bench.machine)
     bench.machine.next_wakeup_ms(bench.now_ms)
+
+
+def cfdp_flood(data: bytes) -> None:
+    """Neither machine holds more memory because the same few PDUs come for thousands of transactions."""
+    tape, source, destination = Tape(data), _SourceBench(), _DestinationBench()
+    source.put(tape)
+    for _ in range(3):
+        if not tape:
+            break
+        _flood(destination.hear if tape.flag() else source.hear, tape)
+        source.send(tape.below(8))
+        destination.answer(tape.below(8))
+    _check_footprints(source.machine, destination.machine)
+
+
+def _check_footprints(*machines: CfdpSource | CfdpDestination) -> None:
+    for machine in machines:
+        held = footprint_bytes(machine)
+        require(held <= FOOTPRINT_LIMIT_BYTES, f"{type(machine).__name__} holds {held} bytes")
 
 
 def cfdp_snapshot(data: bytes) -> None:
     """A machine or CfdpSnapshotError, of the bytes as they are and with their check value repaired."""
+
+    def file_bytes_of(transaction: TransactionId, name: str) -> bytes:
+        return b"0123456789"
+
+    def read_range(transaction: TransactionId, start: int, end: int) -> bytes:
+        return bytes(min(end - start, 4096))
+
     for snapshot in (data, _with_snapshot_check(data)):
         value_or_refusal(
-            CfdpSnapshotError,
-            call=lambda snapshot=snapshot: CfdpSource.restore(
-                snapshot, now_ms=5000, settings=SOURCE_SETTINGS, file_bytes_of=lambda transaction, name: b"0123456789"
-            ),
-        )
+            CfdpSnapshotError, CfdpSource.restore, snapshot, now_ms=5000, settings=SOURCE_SETTINGS, file_bytes_of=file_bytes_of
+        )  # fmt: skip
         value_or_refusal(
-            CfdpSnapshotError,
-            call=lambda snapshot=snapshot: CfdpDestination.restore(
-                snapshot,
-                now_ms=5000,
-                settings=DESTINATION_SETTINGS,
-                read_range=lambda transaction, start, end: bytes(end - start),
-            ),
-        )
+            CfdpSnapshotError, CfdpDestination.restore, snapshot, now_ms=5000, settings=DESTINATION_SETTINGS, read_range=read_range
+        )  # fmt: skip
 
 
 def _with_snapshot_check(snapshot: bytes) -> bytes:
@@ -350,10 +359,9 @@ def _source_seeds() -> list[bytes]:
     nak = b"\x00\x00\x00\x00\x05\x02\x01\x05\x08\x09\x00\x10"
     finished = b"\x00\x00\x00\x00\x03\x00\x01\x02"
     ack = b"\x00\x00\x00\x00\x04\x00\x00\x01"
-    flood = b"\x08\x04\x00\x01\x00\x00\x00\x00\x03\x00\x01\x02"
     return [
         put + send + nak + send + ack + wait + send + finished + send, put + b"\x06\x00" + send + wait + b"\x06\x01" + send,
-        put + put + b"\x02\x02\x00\x01" + send + b"\x05\x01" + wait + b"\x05\x00" + b"\x07\x00" + send, flood + send, put + send + flood,
+        put + put + b"\x02\x02\x00\x01" + send + b"\x05\x01" + wait + b"\x05\x00" + b"\x07\x00" + send,
     ]  # fmt: skip
 
 
@@ -363,14 +371,20 @@ def _destination_seeds() -> list[bytes]:
 
     answer, wait, end = b"\x03\x3f", b"\x04\x00\x40", b"\x07\x00\x00"
     cancelled = b"\x00\x00\x00\x02\x0e\x00\x00\x00\x00\x00\x00"
-    flood_of_cancelled = b"\x09\x09\xc3\x01\x00\x00\x00\x00\x02\x0e\x00\x00\x00\x00\x00\x00"
-    prompted = b"\x00\x00\x01\x00\x01\x01\x77" + b"\x00\x00\x06\x00" + b"\x00\x00\x02\x0e\x00\x00\x00\x00\x00\x00"
-    flood_of_prompted = b"\x09\x09\xc3\x01\x00\x02" + prompted
     return [
         segment(0) + segment(1) + end + answer, segment(0) + segment(3) + wait + answer + segment(1, 32) + end + answer + wait + answer,
-        segment(2) + b"\x06\x01" + segment(0) + b"\x06\x00" + segment(1) + end + wait + answer, cancelled + answer, flood_of_cancelled,
-        flood_of_prompted,
+        segment(2) + b"\x06\x01" + segment(0) + b"\x06\x00" + segment(1) + end + wait + answer, cancelled + answer,
         b"\x08\x00" + segment(0) + answer, segment(0) + b"\x05\x01" + wait + b"\x05\x00" + wait * 40 + answer,
+    ]  # fmt: skip
+
+
+def _flood_seeds() -> list[bytes]:
+    put, source, destination = b"\x01\x90\x20", b"\x00\x09\xc3\x00\x01", b"\x01\x09\xc3\x00\x01"
+    finished, segment, prompt = b"\x00\x00\x03\x00\x01\x02", b"\x00\x00\x01\x00\x01\x01\x77", b"\x00\x00\x06\x00"
+    cancelled = b"\x00\x00\x02\x0e\x00\x00\x00\x07\x00\x00"
+    return [
+        put + source + b"\x00" + finished + b"\x05\x05", put + destination + b"\x00" + cancelled,
+        put + destination + b"\x02" + segment + prompt + cancelled, put + destination + b"\x01" + segment + cancelled + b"\x03\x03",
     ]  # fmt: skip
 
 
@@ -389,5 +403,6 @@ TARGETS = {
     "cfdp_pdu": Target(run=cfdp_pdu, seeds=_pdu_seeds, longest=1024),
     "cfdp_source": Target(run=cfdp_source, seeds=_source_seeds),
     "cfdp_destination": Target(run=cfdp_destination, seeds=_destination_seeds),
+    "cfdp_flood": Target(run=cfdp_flood, seeds=_flood_seeds, longest=256),
     "cfdp_snapshot": Target(run=cfdp_snapshot, seeds=_snapshot_seeds, longest=2048),
 }

@@ -18,10 +18,16 @@ def require(holds: bool, otherwise: str) -> None:
         raise ContractBroken(otherwise)
 
 
-def value_or_refusal(*refusals: type[Exception], call: Callable[[], Value]) -> Value | None:
-    """What the call returns, None where it raises one of the errors that it documents. Any other error comes out."""
+def value_or_refusal(
+    refusals: type[Exception] | tuple[type[Exception], ...],
+    function: Callable[..., Value],
+    /,
+    *arguments: object,
+    **named: object,
+) -> Value | None:
+    """What the function returns, None where it raises one of the errors that it documents. Any other error comes out."""
     try:
-        return call()
+        return function(*arguments, **named)
     except refusals:
         return None
 

@@ -25,14 +25,14 @@ from tests.fuzz.tape import Tape
 def transfer_frame(data: bytes) -> None:
     """A frame or TransferFrameError, of the bytes as they are and with their check value repaired."""
     for frame in (data, with_crc16(data)):
-        decoded = value_or_refusal(TransferFrameError, call=lambda frame=frame: decode_transfer_frame(frame))
+        decoded = value_or_refusal(TransferFrameError, decode_transfer_frame, frame)
         if decoded is not None:
             require(decode_transfer_frame(decoded.encode()) == decoded, f"{decoded} changes on the way")
 
 
 def space_packet(data: bytes) -> None:
     """A packet or SpacePacketError; a scan accounts for every byte, in one piece or in two."""
-    decoded = value_or_refusal(SpacePacketError, call=lambda: decode_space_packet(data))
+    decoded = value_or_refusal(SpacePacketError, decode_space_packet, data)
     if decoded is not None:
         require(decoded.encode() == data, f"{decoded} changes on the way")
     for apids in (None, frozenset((0x101, 0x102))):
@@ -76,7 +76,7 @@ def _stream_of_records(tape: Tape) -> bytes:
 
 def express_receipt(data: bytes) -> None:
     """Addresses or RecordError."""
-    addresses = value_or_refusal(RecordError, call=lambda: decode_receipt(data))
+    addresses = value_or_refusal(RecordError, decode_receipt, data)
     if addresses is not None:
         again = tuple(address for payload in encode_receipts(addresses) for address in decode_receipt(payload))
         require(again == addresses, "a receipt changes on the way")
@@ -84,13 +84,13 @@ def express_receipt(data: bytes) -> None:
 
 def alerts(data: bytes) -> None:
     """Detections or LayerError; boxes are finite, and those inside a scene come back as they were."""
-    detections = value_or_refusal(LayerError, call=lambda: decode_alerts(data))
+    detections = value_or_refusal(LayerError, decode_alerts, data)
     if detections is None:
         return
     for detection in detections:
         finite = all(math.isfinite(edge) for corner in detection.corners_px for edge in corner)
         require(finite and 0 <= detection.confidence <= 1, f"{detection} is impossible")
-    packed = value_or_refusal(LayerError, call=lambda: encode_alerts(detections))
+    packed = value_or_refusal(LayerError, encode_alerts, detections)
     if packed is not None:
         classes = [detection.class_id for detection in decode_alerts(packed)]
         require(classes == [detection.class_id for detection in detections], "classes change on the way")

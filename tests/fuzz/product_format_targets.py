@@ -21,7 +21,7 @@ _FAST = zstandard.ZstdCompressor(level=1)
 def summary(data: bytes) -> None:
     """A summary or LayerError, of the bytes as they are and of JSON behind version and compression."""
     for encoded in (data, b"\x01" + data, b"\x01" + _FAST.compress(data), b"\x01" + _FAST.compress(_unrolled(data))):
-        decoded = value_or_refusal(LayerError, call=lambda encoded=encoded: decode_summary(encoded))
+        decoded = value_or_refusal(LayerError, decode_summary, encoded)
         if decoded is not None:
             require(decode_summary(encode_summary(decoded)) == decoded, "a summary changes on the way")
 
@@ -36,7 +36,7 @@ def _unrolled(data: bytes) -> bytes:
 def image_header(data: bytes) -> None:
     """A header or LayerError, of the bytes as they are and with a mask behind compression."""
     for payload in (data, _with_packed_mask(Tape(data))):
-        unpacked = value_or_refusal(LayerError, call=lambda payload=payload: unpack_header(payload))
+        unpacked = value_or_refusal(LayerError, unpack_header, payload)
         if unpacked is None:
             continue
         header, packets = unpacked
@@ -74,8 +74,8 @@ def codestream(data: bytes) -> None:
     shape = CodestreamShape(height_px=48, width_px=61, components=2, bits=16, levels=2, qualities=3)
     for stream in (data, main_header(shape) + data):
         for count in (0, 1, 3):
-            value_or_refusal(CodestreamError, call=lambda stream=stream, count=count: first_layers(stream, count))
-        layers = value_or_refusal(CodestreamError, call=lambda stream=stream: split_layers(stream, shape))
+            value_or_refusal(CodestreamError, first_layers, stream, count)
+        layers = value_or_refusal(CodestreamError, split_layers, stream, shape)
         if layers is not None:
             require(len(layers) == shape.qualities, f"{len(layers)} layers of {shape.qualities}")
             joined = join_layers(shape, layers)
@@ -98,7 +98,7 @@ def image(data: bytes) -> None:
             case 2:
                 payload = payload[: tape.below(len(payload))]
         assembly.add(step, payload)
-    decoded = value_or_refusal(LayerError, CodestreamError, call=assembly.decode)
+    decoded = value_or_refusal((LayerError, CodestreamError), assembly.decode)
     if decoded is not None:
         window = decoded.window
         require(

@@ -3,13 +3,25 @@
 from pathlib import Path
 from typing import Final
 
-from tests.fuzz import cfdp_targets, link_format_targets, product_format_targets
+from tests.fuzz import (
+    cfdp_targets,
+    erasure_targets,
+    frame_reader_targets,
+    link_format_targets,
+    product_format_targets,
+    store_targets,
+    uplink_targets,
+)
 from tests.fuzz.contract import Target
 
 TARGETS: Final[dict[str, Target]] = {
     **link_format_targets.TARGETS,
     **product_format_targets.TARGETS,
+    **frame_reader_targets.TARGETS,
     **cfdp_targets.TARGETS,
+    **uplink_targets.TARGETS,
+    **erasure_targets.TARGETS,
+    **store_targets.TARGETS,
 }
 CORPUS: Final = Path(__file__).resolve().parent / "corpus"
 
