@@ -148,7 +148,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print_tables(gains: Sequence[CodingGain]) -> None:
-    console = Console()
+    console = Console(width=120)
     table = Table(title="Expected megabytes over all contacts, EIRP in dBW")
     for heading in ("EIRP", "contacts", "adaptive", "best fixed", "which", "gain", "best per pass", "gain over it"):
         table.add_column(heading, justify="right", no_wrap=True)
