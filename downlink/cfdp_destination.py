@@ -103,6 +103,11 @@ class CfdpDestination:
         """The bytes of an open transaction from `start` up to the first gap: what has become readable since `start`."""
         return self._opened(transaction).buffer.prefix(start)
 
+    def prefix_end(self, transaction: TransactionId) -> int | None:
+        """Where the first gap of an open transaction begins; None when it is not open. Costs nothing, unlike `prefix`."""
+        state = self._open.get(transaction)
+        return None if state is None else state.buffer.ranges.prefix_end
+
     def remember_completed(self, transaction: TransactionId) -> None:
         """Notes that a file is already in the user's store, after a restart from an older snapshot or from none.
 

@@ -10,7 +10,7 @@ from typing import Any
 from downlink.errors import CfdpSnapshotError, LinkError
 
 _HEADER = struct.Struct(">4sBII")
-_VERSION = 1
+_VERSION = 2
 
 
 def pack_snapshot(kind: bytes, record: dict[str, Any], blob: bytes = b"") -> bytes:

@@ -1,7 +1,7 @@
 """Payloads to space packets, each application process with its own count (133.0-B-2, 4.1.3.4.3)."""
 
 from downlink.link_profile import Apid
-from downlink.space_packet import PacketType, SpacePacket, next_sequence_count
+from downlink.space_packet import PacketStream, PacketType
 
 UPLINK: frozenset[Apid] = frozenset((Apid.EXPRESS_RECEIPT, Apid.FILES_UP, Apid.COMMAND))
 
@@ -10,15 +10,11 @@ class PacketSender:
     """Numbers the packets of one end."""
 
     def __init__(self) -> None:
-        self._counts: dict[Apid, int] = dict.fromkeys(Apid, 0)
+        self._streams = {
+            apid: PacketStream(apid, PacketType.TELECOMMAND if apid in UPLINK else PacketType.TELEMETRY)
+            for apid in Apid
+        }
 
     def packet(self, apid: Apid, data: bytes) -> bytes:
         """The next packet of `apid`, encoded. Raises SpacePacketError when the data do not fit one packet."""
-        packet = SpacePacket(
-            apid=apid,
-            sequence_count=self._counts[apid],
-            data=data,
-            packet_type=PacketType.TELECOMMAND if apid in UPLINK else PacketType.TELEMETRY,
-        )
-        self._counts[apid] = next_sequence_count(packet.sequence_count)
-        return packet.encode()
+        return self._streams[apid].packet(data)

@@ -23,6 +23,9 @@ def test_behaves_like_a_set(added, window, limit):
     assert ranges.prefix_end == next(position for position in range(50) if position not in model)
     gaps = ranges.gaps(*window)
     assert {position for start, end in gaps for position in range(start, end)} == set(range(*window)) - model
+    start, end = window
+    if start < end:
+        assert ranges.touches(start, end) == bool(model & set(range(start - 1, end + 1)))
     assert ranges.covers(*window) == (set(range(*window)) <= model)
     assert ranges.gaps(*window, limit=limit) == gaps[:limit]
 

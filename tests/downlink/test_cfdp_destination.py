@@ -124,6 +124,26 @@ def test_a_gap_is_asked_for_after_the_reordering_delay_and_again_after_the_time_
     assert drain(destination, 9_999) == []
 
 
+def test_each_gap_waits_for_its_own_reordering_delay():
+    destination = destination_with(reordering_delay_ms=100)
+    feed(destination, metadata(), data(0, 50), data(60, 100))
+    feed(destination, data(110, 150), now_ms=99)
+    assert [nak.requests for nak in drain(destination, 100)] == [((50, 60),)]
+    feed(destination, data(100, 110), now_ms=150)
+    assert drain(destination, 5_000 - 1) == []
+
+
+def test_repeats_that_are_on_their_way_are_not_asked_for_again():
+    destination = destination_with(reordering_delay_ms=0, nak_timeout_ms=1_000)
+    feed(destination, metadata(), data(0, 10), data(200, 250))
+    assert [nak.requests for nak in drain(destination, 0)] == [((10, 200),)]
+    # Of 10..200 the source has come to 90, and one segment on the way was lost again.
+    feed(destination, data(10, 30), data(50, 90), now_ms=900)
+    assert [nak.requests for nak in drain(destination, 1_000)] == [((30, 50),)]
+    # Nothing came for a whole time-out: everything is asked for.
+    assert [nak.requests for nak in drain(destination, 2_000)] == [((30, 50), (90, 200))]
+
+
 def test_reordering_within_the_delay_asks_for_nothing():
     destination = destination_with(reordering_delay_ms=100)
     feed(destination, metadata(), data(0, 50), data(100, 150), now_ms=0)
@@ -246,6 +266,7 @@ def test_partial_file_for_those_who_cannot_wait():
     )
     assert destination.partial(ONE) == partial
     assert destination.prefix(ONE, 85) == CONTENT[85:90]
+    assert (destination.prefix_end(ONE), destination.prefix_end(TransactionId(SPACECRAFT, 2))) == (90, None)
     feed(destination, metadata())
     assert destination.partial(ONE).destination_name == "d"
     assert destination.partial(ONE).file_size_bytes == 250

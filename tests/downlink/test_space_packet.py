@@ -11,6 +11,7 @@ from downlink.errors import SpacePacketError
 from downlink.space_packet import (
     IDLE_APID,
     MAX_PACKET_BYTES,
+    PacketStream,
     PacketType,
     SequenceFlags,
     SpacePacket,
@@ -76,6 +77,27 @@ def test_fields_outside_the_format_are_refused(fields):
 def test_bytes_that_are_not_one_packet_are_refused(damaged):
     with pytest.raises(SpacePacketError):
         decode_space_packet(bytes.fromhex(damaged))
+
+
+@given(st.integers(0, 2046), st.sampled_from(PacketType), st.lists(st.binary(min_size=1, max_size=40), max_size=5))
+def test_a_stream_numbers_its_packets(apid, packet_type, payloads):
+    stream = PacketStream(apid, packet_type)
+    expected = [
+        SpacePacket(apid=apid, sequence_count=count, data=data, packet_type=packet_type).encode()
+        for count, data in enumerate(payloads)
+    ]
+    assert [stream.packet(data) for data in payloads] == expected
+
+
+def test_a_stream_wraps_at_14_bits_and_refuses_what_is_no_packet():
+    stream = PacketStream(0x2A5)
+    counts = [decode_space_packet(stream.packet(b"\x11")).sequence_count for _ in range(16386)]
+    assert counts[16382:] == [16382, 16383, 0, 1]
+    for data in (b"", bytes(65537)):
+        with pytest.raises(SpacePacketError, match="packet data of"):
+            stream.packet(data)
+    with pytest.raises(SpacePacketError, match="APID 2047"):
+        PacketStream(IDLE_APID)
 
 
 def test_sequence_count_wraps_at_14_bits():
