@@ -45,6 +45,8 @@ class Groups:
     """(g,) row of the group's first layer; its last is the row before the next group's first."""
     size_bytes: Floats
     """(g,)"""
+    largest_bytes: Ints
+    """(g,) the largest layer of the group."""
     density: Floats
     """(g,) value per byte now, requests left out."""
     follows: Flags
@@ -98,6 +100,7 @@ def groups_at(table: LayerTable, windows: Windows, requests: Sequence[LayerReque
     return Groups(
         first=first,
         size_bytes=sizes,
+        largest_bytes=np.maximum.reduceat(table.size_bytes, first) if len(first) else first,
         density=_sums(worth, first) / sizes,
         follows=follows,
         law=law,
@@ -166,14 +169,11 @@ def _laws(table: LayerTable, windows: Windows, asked: Ints, speaker: Ints, now_m
     last_contact[mortal] = np.searchsorted(windows.middle_ms, deadline[mortal])
     others = _numbered(_numbered(scenes) * (len(windows) + 1) + last_contact)
     others = _numbered(others * (int(asked.max(initial=0)) + 1) + asked[speaker])
-    octaves = np.log2(table.half_life_s[speaker])
-    law = others
+    law = _numbered(others * len(table) + _half_life_codes(table.half_life_s[speaker], None))
     for bins in BINS_PER_OCTAVE:
-        half_lives = np.floor(octaves * bins).astype(np.int64)
-        half_lives = _numbered(half_lives - half_lives.min(initial=0))
-        law = _numbered(others * (int(half_lives.max(initial=0)) + 1) + half_lives)
         if law.max(initial=0) < LAWS_LIMIT:
             break
+        law = _numbered(others * len(table) + _half_life_codes(table.half_life_s[speaker], bins))
     speaker_of_law = np.zeros(int(law.max(initial=-1)) + 1, np.int64)
     speaker_of_law[law[::-1]] = speaker[::-1]
     return law, speaker_of_law
@@ -189,7 +189,20 @@ def _factors(
     factor = np.exp2(-age_s / table.half_life_s[rows][:, None])
     factor[(captured >= los_ms) | (windows.middle_ms >= table.deadline_ms[rows][:, None])] = 0.0
     boosts = [boosts_at(requests, middle_ms) for middle_ms in windows.middle_ms.tolist()]
-    return factor * np.array(boosts).reshape(len(windows), -1).T[asked[rows]]
+    return factor * np.reshape(boosts, (len(windows), len(requests) + 1)).T[asked[rows]]
+
+
+def _half_life_codes(half_life_s: Floats, bins_per_octave: int | None) -> Ints:
+    """Equal numbers, below the count of half-lives, for half-lives that are equal, or that share a bin."""
+    octaves = np.log2(half_life_s)
+    bins = np.floor(octaves * (bins_per_octave or BINS_PER_OCTAVE[0])).astype(np.int64)
+    codes = _numbered(bins - bins.min(initial=0))
+    if bins_per_octave is None:
+        one_of = np.zeros(int(codes.max(initial=-1)) + 1)
+        one_of[codes] = half_life_s
+        if (one_of[codes] != half_life_s).any():
+            return np.unique(half_life_s, return_inverse=True)[1]
+    return codes
 
 
 def _numbered(codes: Ints) -> Ints:

@@ -187,7 +187,7 @@ def plan_backlog(
     which get the same as in a full plan: the later ones then count through their prices alone.
     """
     groups = groups_at(table, windows, requests, now_ms)
-    ranked = sort_groups(groups)
+    ranked = sort_groups(groups, windows.room_bytes)
     found = find_prices(
         ranked,
         groups.factor,
@@ -233,7 +233,7 @@ def _cheapest_first(plan: BacklogPlan) -> Ints:
     planned = plan.contact_of_row != NOT_PLANNED
     contact, group = plan.contact_of_row[planned], plan.group_of_row[planned]
     there = plan.groups.density[group] * plan.groups.factor[plan.groups.law[group], contact]
-    loss = np.zeros(count)
+    loss = np.full(count, -1.0)  # what is in no contact goes before the least of what is
     loss[planned] = np.maximum(0.0, there - plan.prices.prices[contact])
     # All sorts from the last row on, so that ties end with later steps and later addresses first.
     order = np.argsort(plan.density_now()[::-1], kind="stable")
@@ -242,7 +242,7 @@ def _cheapest_first(plan: BacklogPlan) -> Ints:
     rank[order] = np.arange(count)
     # A step waits for the later steps of its product: it takes the largest rank from the product's end up to it.
     starts = ~plan.table.continues()[::-1]
-    product = np.cumsum(starts) - starts
+    product: Ints = np.cumsum(starts) - starts
     latest = np.maximum.accumulate(rank[::-1] + product * count) - product * count
     cheapest: Ints = count - 1 - np.argsort(latest, kind="stable")
     return cheapest

@@ -32,6 +32,8 @@ FINENESS: Final = 5e-3
 FULL: Final = 1 - 1e-6
 """Share of its room from which on a contact counts as full."""
 TINY: Final = 1e-30
+WORTHLESS: Final = 1e-300
+"""Value per byte up to which a layer counts as worth nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,17 +68,26 @@ class SortedGroups:
     def position(self, threshold: Floats) -> Ints:
         """(..., laws) positions behind the last group of each law whose value per byte is at least the threshold."""
         laws = np.arange(len(self.start) - 1)
-        key = laws * OCTAVES_PER_LAW - np.log2(np.clip(threshold, 1e-300, 1e300))
+        key = laws * OCTAVES_PER_LAW - np.log2(np.clip(threshold, WORTHLESS, 1 / WORTHLESS))
         return np.clip(np.searchsorted(self.sorting_key, key, side="right"), self.start[:-1], self.start[1:])
 
     def bytes_above(self, threshold: Floats) -> Floats:
         """(..., laws) bytes of the groups of each law whose value per byte is at least the threshold."""
         return self.bytes_before[self.position(threshold)] - self.bytes_before[self.start[:-1]]
 
-    def density_at(self, taken_bytes: Floats) -> Floats:
-        """(..., laws) value per byte of the last byte when so many bytes of each law are taken."""
-        at = np.searchsorted(self.bytes_before, self.bytes_before[self.start[:-1]] + taken_bytes, side="left") - 1
-        return self.density[np.clip(at, self.start[:-1], np.maximum(self.start[1:] - 1, self.start[:-1]))]
+    def density_around(self, taken_bytes: Floats) -> tuple[Floats, Floats]:
+        """(..., laws) value per byte of the last byte taken and of the next one, when so many bytes of each law are taken.
+
+        The last is infinite where none is taken, the next 0 where none is left.
+        """
+        whole = self.bytes_before[self.start[:-1]] + taken_bytes
+        last = np.searchsorted(self.bytes_before, whole) - 1
+        following = np.searchsorted(self.bytes_before, whole, side="right") - 1
+        bounded = np.append(self.density, 0.0)
+        return (
+            np.where(last < self.start[:-1], np.inf, bounded[last]),
+            np.where(following >= self.start[1:], 0.0, bounded[following]),
+        )
 
     def value_of(self, taken_bytes: Floats) -> Floats:
         """(..., laws) value now of the first so many bytes of each law."""
@@ -84,10 +95,11 @@ class SortedGroups:
         return np.interp(whole, self.bytes_before, self.value_before) - self.value_before[self.start[:-1]]
 
 
-def sort_groups(groups: Groups) -> SortedGroups:
-    """Groups without value are left out: they are never worth a price."""
+def sort_groups(groups: Groups, room_bytes: Ints) -> SortedGroups:
+    """Groups that are worth nothing are left out, and those with a layer that no contact has room for."""
     laws = groups.factor.shape[0]
-    alive = np.flatnonzero((groups.density > 0) & (groups.factor.max(axis=1, initial=0.0)[groups.law] > 0))
+    alive = (groups.density > WORTHLESS) & (groups.factor.max(axis=1, initial=0.0)[groups.law] > 0)
+    alive = np.flatnonzero(alive & (groups.largest_bytes <= room_bytes.max(initial=0)))
     key = np.asarray(groups.law[alive] * OCTAVES_PER_LAW - np.log2(groups.density[alive]), np.float64)
     at = np.argsort(key)
     if (key[at[1:]] == key[at[:-1]]).any():
@@ -220,14 +232,23 @@ def _bracket(wanted: Callable[[Floats], Floats], room: float, guess: float, dear
 
 
 def _reprice(ranked: SortedGroups, factor: Floats, room_bytes: Floats, taken: Floats) -> Floats:
-    """(c,) prices that the fill stands for: in each contact what its last bytes gain over the best later alternative."""
+    """(c,) prices that the fill stands for: in each contact between what its last bytes gain over the best later alternative
+    and what the next ones would, where possible; what the last gain on the average, if that lies there."""
     used = np.diff(taken, axis=0)
-    last = ranked.density_at(taken[1:])
+    last, following = ranked.density_around(taken[1:])
     prices = np.zeros(len(room_bytes))
     for contact in range(len(prices) - 1, -1, -1):
-        if used[contact].sum() < FULL * room_bytes[contact]:
+        laws = np.flatnonzero(used[contact])
+        if used[contact].sum() < FULL * room_bytes[contact] or not len(laws):
             continue
-        later = last[contact][:, None] * factor[:, contact + 1 :] - prices[contact + 1 :]
-        gains = last[contact] * factor[:, contact] - later.max(axis=1, initial=0.0)
-        prices[contact] = max(0.0, float(np.average(gains, weights=used[contact]))) if used[contact].any() else 0.0
+        gained = _gains(last[contact, laws], factor[laws], prices, contact)
+        missed = _gains(following[contact], factor, prices, contact).max()
+        ends = sorted([float(gained.min()), float(missed)])
+        prices[contact] = np.clip(np.average(gained, weights=used[contact, laws]), max(0.0, ends[0]), max(0.0, ends[1]))
     return prices
+
+
+def _gains(density: Floats, factor: Floats, prices: Floats, contact: int) -> Floats:
+    """(laws,) what a byte of such a value gains in a contact over the best of the later ones."""
+    later = density[:, None] * factor[:, contact + 1 :] - prices[contact + 1 :]
+    return np.asarray(density * factor[:, contact] - later.max(axis=1, initial=0.0))

@@ -15,10 +15,10 @@ import rasterio
 from rasterio.windows import Window as RasterWindow
 
 from downlink.contact import Contact
+from downlink.contact_plan import PlannerSettings, plan_downlink
 from downlink.products import FIRST_BLOCK, LayerAddress
 from downlink.record import OVERHEAD_BYTES
 from downlink.scene import TileOutcome, Window
-from downlink.scheduler import plan
 from ground.catalogue import PublishedScene
 from ground.comparison import NOTHING_COMPARED, SquaredError, region_mask, squared_error
 from mission.flight import FlightRecord, raw_size_bytes
@@ -162,9 +162,13 @@ def contact_figures(record: FlightRecord) -> tuple[ContactFigures, ...]:
     """What each contact was planned to carry and what it carried."""
     start_ms = record.scenario.start_ms
     contacts = [planned.contact for planned in record.contacts]
-    plans = plan(
-        record.captured.values(), contacts, now_ms=record.captured_ms[0], payload_fraction=PLANNED_PAYLOAD_FRACTION
+    planned = plan_downlink(
+        record.captured.values(),
+        contacts,
+        now_ms=record.captured_ms[0],
+        settings=PlannerSettings(payload_fraction=PLANNED_PAYLOAD_FRACTION),
     )
+    planned_bytes = {one.contact.contact_id: one.size_bytes for one in planned.contacts}
     return tuple(
         ContactFigures(
             id=log.contact.contact_id,
@@ -172,7 +176,7 @@ def contact_figures(record: FlightRecord) -> tuple[ContactFigures, ...]:
             aos_s=(log.contact.aos_ms - start_ms) / 1000,
             los_s=(log.contact.los_ms - start_ms) / 1000,
             capacity_bytes=log.contact.capacity_bytes,
-            planned_bytes=planned.size_bytes,
+            planned_bytes=planned_bytes.get(log.contact.contact_id, 0),
             carried_bytes=_carried_bytes(record, log.contact),
             sent_bytes=log.sent_bytes,
             frames=log.frames,
@@ -180,7 +184,7 @@ def contact_figures(record: FlightRecord) -> tuple[ContactFigures, ...]:
             retransmitted_bytes=log.repeated_bytes,
             idle_bytes=max(0, log.contact.capacity_bytes - log.sent_bytes),
         )
-        for log, planned in zip(record.world.contact_logs, plans, strict=True)
+        for log in record.world.contact_logs
     )
 
 

@@ -2,7 +2,6 @@
 
 import itertools
 import random
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
-from downlink.contact import Contact
-from downlink.errors import LayerError, ScheduleError
+from downlink.errors import LayerError
 from downlink.products import ALERTS_PRODUCT, FIRST_BLOCK, FIRST_CHIP, SUMMARY_PRODUCT, Layer, LayerAddress, Rung
-from downlink.scheduler import hull_groups, plan, rank, rank_groups, worst_first
+from downlink.scheduler import hull_groups, rank, rank_groups, worst_first
 
 NOW_MS = 1_750_000_000_123
 
@@ -22,13 +20,6 @@ def layer(product=FIRST_BLOCK, step=0, size_bytes=100, value=1.0, **fields):
     given_fields = {"scene": 1, "half_life_s": 600.0, "captured_ms": NOW_MS} | fields
     address = LayerAddress(scene=given_fields.pop("scene"), product=product, step=step)
     return Layer(address=address, rung=Rung.REFINEMENT, size_bytes=size_bytes, value=value, **given_fields)
-
-
-def contact(number, capacity_bytes, aos_ms=NOW_MS):
-    return Contact(
-        contact_id=number, station="Inuvik", aos_ms=aos_ms, los_ms=aos_ms + 8000, downlink_bps=capacity_bytes,
-        uplink_bps=0, one_way_delay_ms=9, frame_loss=0.0,
-    )  # fmt: skip
 
 
 STEPS = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 90)), min_size=1, max_size=4)
@@ -172,54 +163,6 @@ def test_highs_finds_no_more_than_the_order_of_groups_gives(seed):
         relaxed = value
     assert relaxed == pytest.approx(bound)
     assert bound - largest <= value <= bound + 1e-9
-
-
-@given(backlogs(), st.lists(st.integers(1, 300), min_size=1, max_size=3), st.floats(0.2, 1.0))
-def test_a_plan_fits_its_contacts_and_sends_no_layer_twice_or_out_of_order(layers, capacities, payload_fraction):
-    contacts = [contact(n, capacity, NOW_MS + 100_000 * n) for n, capacity in enumerate(capacities)]
-    planned = plan(layers, contacts[::-1], now_ms=NOW_MS, payload_fraction=payload_fraction)
-    assert [one.contact for one in planned] == contacts
-    sent = [one for filled in planned for one in filled.layers]
-    assert len({one.address for one in sent}) == len(sent)
-    for filled in planned:
-        assert filled.size_bytes == sum(one.size_bytes for one in filled.layers)
-        assert filled.size_bytes <= filled.contact.capacity_bytes * (1 - filled.contact.frame_loss) * payload_fraction
-        assert all(one.captured_ms < filled.contact.los_ms for one in filled.layers)
-    there = {one.address for one in layers}
-    seen = set()
-    for one in sent:
-        previous = one.address.previous
-        assert previous is None or previous in seen or previous not in there
-        seen.add(one.address)
-
-
-def test_what_a_contact_leaves_behind_goes_into_the_next():
-    layers = [layer(step=step, size_bytes=60, value=30.0 - 10 * step) for step in range(3)]
-    first, second = plan(layers, [contact(0, 130), contact(1, 60, NOW_MS + 9000)], now_ms=NOW_MS, payload_fraction=1.0)
-    assert (first.layers, second.layers) == (tuple(layers[:2]), (layers[2],))
-
-
-def test_a_plan_reckons_with_loss_and_with_scenes_that_are_not_there_yet():
-    now = layer(step=0, size_bytes=60, value=9.0)
-    later = replace(layer(FIRST_CHIP, size_bytes=60, value=90.0), captured_ms=NOW_MS + 20_000)
-    lossy = replace(contact(0, 130), frame_loss=0.5)
-    first, second = plan([now, later], [lossy, contact(1, 130, NOW_MS + 30_000)], now_ms=NOW_MS, payload_fraction=1.0)
-    assert (first.layers, second.layers) == ((now,), (later,))
-    assert plan([now, later], [replace(lossy, frame_loss=0.6)], now_ms=NOW_MS, payload_fraction=1.0)[0].layers == ()
-
-
-def test_a_product_is_left_at_its_first_step_that_does_not_fit_and_others_fill_the_rest():
-    wide = [layer(step=0, size_bytes=50, value=50.0), layer(step=1, size_bytes=80, value=70.0)]
-    late = layer(step=2, size_bytes=10, value=1.0)
-    small = layer(FIRST_CHIP, size_bytes=40, value=0.1)
-    (filled,) = plan([*wide, late, small], [contact(0, 100)], now_ms=NOW_MS, payload_fraction=1.0)
-    assert filled.layers == (wide[0], small)
-
-
-@pytest.mark.parametrize("payload_fraction", [0.0, -0.5, 1.0001, float("nan")])
-def test_an_impossible_payload_fraction_is_refused(payload_fraction):
-    with pytest.raises(ScheduleError, match="payload fraction"):
-        plan([], [], now_ms=NOW_MS, payload_fraction=payload_fraction)
 
 
 @pytest.mark.parametrize(
