@@ -52,8 +52,8 @@ class UplinkCounts:
     @property
     def refused(self) -> int:
         """Everything but the accepted."""
-        counts: tuple[int, ...] = astuple(self)
-        return sum(counts) - self.accepted
+        unread = self.damaged + self.foreign + self.unknown_key + self.forged + self.replayed
+        return unread + self.unsaved + self.malformed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
