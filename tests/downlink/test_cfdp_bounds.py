@@ -66,6 +66,18 @@ def test_segments_are_written_and_split_as_by_the_general_decoder(shared, offset
     assert identity_bytes(written) == FileDataFormat(shared).identity_bytes
 
 
+def test_golden_segment():
+    shared = PduHeader(
+        source_entity_id=0x12,
+        destination_entity_id=0x34,
+        transaction_seq=0xABCDEF,
+        entity_id_bytes=1,
+        transaction_seq_bytes=3,
+    )
+    golden = bytes.fromhex("30 0007 02 12 abcdef 34 01020304 0a0b0c")
+    assert FileDataFormat(shared).encode(0x01020304, b"\x0a\x0b\x0c") == golden
+
+
 @given(headers, st.binary(max_size=40), st.randoms(use_true_random=False))
 def test_what_the_short_way_takes_the_general_decoder_takes_alike(shared, data, chance):
     file_data = FileDataFormat(shared)
