@@ -1,7 +1,7 @@
 """The same transfers with cfdp-py (package `cfdppy`, an independent implementation of CFDP), for comparison.
 
 Its handlers take one transaction each, work on files and read the wall clock; `pack` and `PduFactory.from_raw` are counted, because
-ours end and begin with bytes too. Positive acknowledgement timers are set so long that they never fire.
+ours end and begin with bytes too. Positive acknowledgement timers are so long that they never fire, unless set.
 """
 
 from collections.abc import Callable
@@ -63,7 +63,17 @@ class _Timers(CheckTimerProvider):  # type: ignore[misc]
 class Peer:
     """One cfdp-py handler, class 2, CRC-32, PDUs without CRC."""
 
-    def __init__(self, handler: type, local: int, remote: int, *, pdu_bytes: int) -> None:
+    def __init__(
+        self,
+        handler: type,
+        local: int,
+        remote: int,
+        *,
+        pdu_bytes: int,
+        ack_s: float = 3_600,
+        nak_s: float = 0.05,
+        immediate_nak: bool = True,
+    ) -> None:
         self.user = _User()
         remote_config = RemoteEntityConfig(
             entity_id=ByteFieldU16(remote),
@@ -73,10 +83,11 @@ class Peer:
             crc_on_transmission=False,
             default_transmission_mode=TransmissionMode.ACKNOWLEDGED,
             crc_type=ChecksumType.CRC_32,
-            positive_ack_timer_interval_seconds=3_600,
-            nak_timer_interval_seconds=0.05,
+            positive_ack_timer_interval_seconds=ack_s,
+            positive_ack_timer_expiration_limit=1_000_000,
+            nak_timer_interval_seconds=nak_s,
             nak_timer_expiration_limit=1_000_000,
-            immediate_nak_mode=True,
+            immediate_nak_mode=immediate_nak,
         )
         shared = {
             "cfg": LocalEntityConfig(ByteFieldU16(local), IndicationConfig(), _Faults()),
@@ -94,6 +105,10 @@ class Peer:
     def step(self, pdu: bytes | None) -> list[bytes]:
         """Hands over a PDU, or only time, and fetches what there is to send."""
         self.handler.state_machine(None if pdu is None else PduFactory.from_raw(pdu))
+        return self.packets()
+
+    def packets(self) -> list[bytes]:
+        """What there is to send."""
         packets = []
         while (holder := self.handler.get_next_packet()) is not None:
             packets.append(bytes(holder.pdu.pack()))

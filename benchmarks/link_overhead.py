@@ -25,7 +25,7 @@ from onboard.valuation import ValuedLayer
 PRODUCTS = 60
 PAYLOAD_BYTES = (210, 530, 1_700, 4_300, 9_100, 31_000)
 """Mean sizes of the steps of a block, near those of real Sentinel-2 tiles in a poor contact."""
-LOSSES = (0.0, 0.02, 0.1)
+LOSSES = (0.0, 0.02, 0.1, 0.2, 0.3)
 SEEDS = (1, 2, 3)
 RATE_BPS, DELAY_MS, DURATION_MS = 1_000_000, 25, 600_000
 
