@@ -24,6 +24,7 @@ VERSION: Final = 1
 MAX_COMMAND_BYTES: Final = 1024
 MAX_NUMBER: Final = (1 << 48) - 1
 MAX_STATION_BYTES: Final = 24
+MAX_LINK_COUNT: Final = (1 << 32) - 1
 
 _NUMBER_BYTES: Final = 6
 _HEADER_BYTES: Final = 2 + 2 * _NUMBER_BYTES
@@ -113,7 +114,7 @@ class ReportLink:
 
     def __post_init__(self) -> None:
         for what in (self.contact_id, self.frames_heard, self.frames_lost):
-            _check(0 <= what <= 0xFFFF_FFFF, f"{what} in a link report does not fit 32 bits")
+            _check(0 <= what <= MAX_LINK_COUNT, f"{what} in a link report does not fit 32 bits")
 
     @property
     def frame_loss(self) -> float | None:

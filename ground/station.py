@@ -17,7 +17,7 @@ from downlink.cfdp_events import (
     TransactionFailed,
     TransactionId,
 )
-from downlink.command import ReportLink
+from downlink.command import MAX_LINK_COUNT, ReportLink
 from downlink.contact import Contact
 from downlink.erasure_receiver import ErasureReceiver
 from downlink.express import encode_receipts
@@ -194,7 +194,12 @@ class GroundStation:
         if now_ms >= self._link_report_due_ms:
             self._link_report_due_ms = now_ms + LINK_REPORT_MS
             self.desk.report_link(
-                ReportLink(contact_id=self._contact_id, frames_heard=self._loss.heard, frames_lost=self._loss.lost)
+                ReportLink(
+                    contact_id=self._contact_id,
+                    # Forged frame counts may tell of any number of frames lost.
+                    frames_heard=min(self._loss.heard, MAX_LINK_COUNT),
+                    frames_lost=min(self._loss.lost, MAX_LINK_COUNT),
+                )
             )
         while not self._uplink.full_frame_ready and self._push_packets(now_ms):
             pass

@@ -17,6 +17,9 @@ FILES_REMEMBERED: Final = 4096
 """Completed files that are still known after a restart, so that their late PDUs are answered."""
 
 
+LARGEST_FILE_NUMBER: Final = 0xFFFF_FFFF
+
+
 class LayerStore:
     """Layers by address over a journal. Adding one twice changes nothing."""
 
@@ -37,7 +40,12 @@ class LayerStore:
         return tuple(self._completed_files)
 
     def complete_file(self, number: int, records: Iterable[Record]) -> tuple[LayerAddress, ...]:
-        """Keep the layers of a whole file and note that it is complete, durably and at once; returns the layers that are new."""
+        """Keep the layers of a whole file and note that it is complete, durably and at once; returns the layers that are new.
+
+        No file of our satellite has a number of more than 32 bits: of such a file only the layers are kept.
+        """
+        if number > LARGEST_FILE_NUMBER:
+            return self._keep(records)
         mark = Record(kind=RecordKind.FILE, address=LayerAddress(scene=number, product=0, step=0))
         fresh = self._keep(records, mark)
         self._completed_files.append(number)
