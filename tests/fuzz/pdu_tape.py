@@ -29,7 +29,7 @@ def header_from(tape: Tape, *, seq: int) -> PduHeader:
     """Mostly the header that both ends use for transaction `seq`."""
     unusual = tape.byte()
     if unusual < 0xE0:
-        return _with(PLAIN, seq=seq)
+        return _with(PLAIN, seq=seq % (1 << 24))
     width, seq_width = 1 + tape.below(8), 1 + tape.below(8)
     return PduHeader(
         source_entity_id=tape.pick((SOURCE_ENTITY, DESTINATION_ENTITY, 0xFE)),

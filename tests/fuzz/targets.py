@@ -5,6 +5,7 @@ from typing import Final
 
 from tests.fuzz import (
     cfdp_targets,
+    end_targets,
     erasure_targets,
     frame_reader_targets,
     link_format_targets,
@@ -22,6 +23,7 @@ TARGETS: Final[dict[str, Target]] = {
     **uplink_targets.TARGETS,
     **erasure_targets.TARGETS,
     **store_targets.TARGETS,
+    **end_targets.TARGETS,
 }
 CORPUS: Final = Path(__file__).resolve().parent / "corpus"
 
