@@ -1,6 +1,6 @@
 """How fast file delivery and frames run on one core: python -m benchmarks.link_throughput [--mib 16] [--json] [--memory-mib 1024]
 
-Figures are per second of CPU time of this process, the best of three runs; input is seeded random bytes in files of a temporary folder
+Figures are per second of CPU time of this process, the best of five runs; input is seeded random bytes in files of a temporary folder
 or in memory, PDUs carry 1 KiB of file. The same transfers run with cfdp-py in the same process, where it is installed.
 `--memory-mib` sets the size of a file that is carried by both ends in a process of its own, file to file.
 """
@@ -37,7 +37,7 @@ from downlink.space_packet import PacketStream
 SEGMENT_BYTES = 1024
 PDU_BYTES = SEGMENT_BYTES + 16
 FRAME_BYTES = 1115
-RUNS = 3
+RUNS = 5
 LOSS = 0.02
 FRAME_FILLING_PDU_BYTES = FRAME_BYTES - 16
 """With its packet header such a PDU fills a frame: what the mission sends."""
