@@ -258,10 +258,8 @@ class CfdpDestination:
             destination._timers.start((TransactionId(source, seq), _Timer(kind)), now_ms, remaining_ms)
         destination._acks.extend(bytes.fromhex(pdu) for pdu in record["acks"])
         destination._keep_alives.extend(bytes.fromhex(pdu) for pdu in record["keep_alives"])
-        naks_due = (TransactionId(*entry) for entry in record["naks_due"])
-        destination._naks_due.update(
-            (transaction, None) for transaction in naks_due if transaction in destination._open
-        )
+        naks_due = map(TransactionId._make, record["naks_due"])
+        destination._naks_due = {each: None for each in naks_due if each in destination._open}
         destination._closed.take_record(record["closed"], now_ms)
         if record["suspended"]:
             destination.suspend(now_ms)
