@@ -68,6 +68,7 @@ class ContactFill:
         self._gathered = np.zeros(len(groups), np.bool_)
         self._passed_on = np.zeros(0, np.int64)
         self._at_hand = np.zeros(len(groups), np.bool_)
+        self._rounds_left = 0
 
     def fill(self, room_bytes: Ints, middle_ms: Ints, overdue: Overdue, contacts: int | None = None) -> Ints:
         """(n,) the contact of each row, or NOT_PLANNED.
@@ -131,11 +132,12 @@ class ContactFill:
         prices = self._prices[contact] * np.array(LOOK_BELOW)
         chosen = self._passed_on
         too_large: list[int] = []
+        self._rounds_left = GAP_ROUNDS
         for ends in self._ranked.position(least_density(self._groups.factor, self._prices, contact, prices)):
             chosen = np.concatenate([chosen, self._gather(ends)])
             chosen = chosen[~self._sent[chosen]]
             room, too_large = self._take(contact, self._in_order(contact, chosen), room, whole_room=whole_room)
-            if room <= UNUSED * whole_room:
+            if room <= UNUSED * whole_room or self._rounds_left <= 0:
                 break
         for group in too_large:
             room -= self._cut_to_fit(contact, group, room)
@@ -187,7 +189,8 @@ class ContactFill:
     def _take(self, contact: int, order: Ints, room: int, *, whole_room: int) -> tuple[int, list[int]]:
         """Groups in order as long as they fit, then smaller ones; bytes left, and the groups that do not fit whole."""
         too_large = []
-        for _ in range(GAP_ROUNDS):
+        while self._rounds_left > 0 and len(order):
+            self._rounds_left -= 1
             sizes = np.cumsum(self._size[order])
             count = int(np.searchsorted(sizes, room, side="right"))
             if count:

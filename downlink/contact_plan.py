@@ -15,14 +15,14 @@ not exceed B. The rule takes from a contact its share and one layer at most.
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from downlink.contact import Contact
 from downlink.contact_fill import NOT_PLANNED, ContactFill, overdue_layers
 from downlink.contact_groups import Groups, Windows, boosts_at, groups_at, windows_at
-from downlink.contact_prices import PriceList, find_prices, sort_groups
+from downlink.contact_prices import PriceList, find_prices, price_bound, sort_groups
 from downlink.errors import ScheduleError
 from downlink.layer_table import NEVER_MS, Flags, Floats, Ints, LayerTable, address_key, layer_table
 from downlink.products import ALERTS_PRODUCT, Layer, LayerAddress
@@ -39,6 +39,9 @@ class PlannerSettings:
     """First layers of products that have waited longer than this are served before others; None: value alone decides."""
     waiting_share: float = 0.05
     """Share of each contact that such layers may claim, 0 to 1."""
+    new_scene_share: float = 0.0
+    """Share of every contact but the first that scenes not yet taken are expected to claim, 0 to 1 (excluded). It makes waiting
+    less attractive and leaves no room unused. 0 for a backlog to which nothing is added; 0.5 suits a camera at work."""
     price_rounds: int = 16
     """Rounds of the search for prices at most, when a plan is made from nothing."""
     replan_rounds: int = 2
@@ -53,6 +56,8 @@ class PlannerSettings:
             raise ScheduleError(f"longest wait {self.max_wait_s} s: give 0 or more, or None for no limit")
         if not 0 <= self.waiting_share <= 1:
             raise ScheduleError(f"share {self.waiting_share} for layers that have waited too long is not in 0..1")
+        if not 0 <= self.new_scene_share < 1:
+            raise ScheduleError(f"share {self.new_scene_share} for scenes not yet taken is not in 0..1 (1 excluded)")
         if self.price_rounds < 1 or self.replan_rounds < 1 or not self.price_tolerance > 0:
             raise ScheduleError(
                 f"{self.price_rounds} and {self.replan_rounds} rounds at a tolerance of {self.price_tolerance}: "
@@ -87,7 +92,8 @@ class DownlinkPlan:
     value: float
     """What all contacts carry together is worth."""
     bound: float
-    """No plan for the layers that are kept is worth more."""
+    """No plan for the layers that are kept is worth more, where the steps of each product share one half-life, deadline and
+    request (as the pipeline makes them) and half-lives are not too many to tell apart; an estimate where not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,14 +194,19 @@ def plan_backlog(
     """
     groups = groups_at(table, windows, requests, now_ms)
     ranked = sort_groups(groups, windows.room_bytes)
+    room_bytes = windows.room_bytes.astype(np.float64)
+    contested = room_bytes.copy()
+    contested[1:] *= 1 - settings.new_scene_share
     found = find_prices(
         ranked,
         groups.factor,
-        windows.room_bytes.astype(np.float64),
+        contested,
         first_guess=np.zeros(len(windows)) if prices is None else prices,
         rounds=settings.price_rounds if prices is None else settings.replan_rounds,
         tolerance=settings.price_tolerance,
     )
+    if settings.new_scene_share:
+        found = replace(found, bound=price_bound(ranked, groups.factor, room_bytes, found.prices))
     patience_ends_ms = _patience_ends_ms(table, settings)
     fill = ContactFill(table, groups, ranked, found.prices)
     overdue = overdue_layers(patience_ends_ms, groups, settings.waiting_share)

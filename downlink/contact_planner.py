@@ -91,7 +91,11 @@ class ContactPlanner:
 
     def plan(self, now_ms: int) -> DownlinkPlan:
         """What every coming contact is to carry."""
-        return downlink_plan(self._planned(now_ms, committed_bytes=0, all_contacts=True))
+        return downlink_plan(self.replan(now_ms))
+
+    def replan(self, now_ms: int) -> BacklogPlan:
+        """The same as numbers of rows and contacts."""
+        return self._planned(now_ms, committed_bytes=0, all_contacts=True)
 
     def _planned(self, now_ms: int, *, committed_bytes: int, all_contacts: bool) -> BacklogPlan:
         key = (now_ms, committed_bytes, all_contacts)
