@@ -39,6 +39,8 @@ OBJECTS_PER_PASS: Final = 4
 RATIO_STEPS: Final = 2
 """Ratios of value to price are told apart to this many steps per doubling."""
 
+LEAST_ABSENT: Final = 1e-3
+"""An object is never taken to be there more surely than this, when its value is reckoned."""
 DOUBLINGS_LIMIT: Final = 16
 """Higher ratios are treated alike."""
 
@@ -104,7 +106,8 @@ class ErasureSender:
     # ---- before and after a pass
 
     def begin(self, offers: Sequence[ErasureOffer], belief: LossBelief, *, capacity_bytes: float) -> None:
-        """A pass begins that carries `capacity_bytes` of packets, lost ones included; `offers` come best first.
+        """A pass begins that carries `capacity_bytes` of packets, lost ones included; `offers` come best first, valued for the
+        case that matters: what may have arrived counts 1 - `arrival_probability`.
 
         Objects of earlier passes go on where all their layers are offered again and are dissolved where not.
         """
@@ -116,7 +119,9 @@ class ErasureSender:
         price = _price(offers, belief, capacity_bytes)
         self._pass = _Pass(belief=belief, capacity_bytes=capacity_bytes, left_bytes=capacity_bytes, price=price)
         for one in self._objects.values():
-            self._demand(one, sum(offered[address].value for address in one.addresses))
+            # Chances to decode are those of an object not yet known to be there: so is its value.
+            absent = max(LEAST_ABSENT, 1 - self._chance(one))
+            self._demand(one, sum(offered[address].value for address in one.addresses) / absent)
         self.offer(offers)
 
     def offer(self, offers: Sequence[ErasureOffer]) -> None:
@@ -133,15 +138,13 @@ class ErasureSender:
             return
         for one in self._empty_window(self._pass.belief):
             self._demand(one, one.value)
-        expected = [(1 - self._arrived.get(offer.address, 0.0)) * offer.value for offer in new]
-        lengths = [self._object_symbols(value / offer.size_bytes) for value, offer in zip(expected, new, strict=True)]
-        worth = dict(zip((offer.address for offer in new), expected, strict=True))
+        lengths = [self._object_symbols(offer.value / offer.size_bytes) for offer in new]
         for group in group_offers(new, self.packet_bytes, lengths):
             number = self.next_object
             self.next_object = (self.next_object + 1) % OBJECT_NUMBERS
             one = new_object(number, group, self.packet_bytes)
             self._keep(one)
-            self._demand(one, sum(worth[offer.address] for offer in group))
+            self._demand(one, sum(offer.value for offer in group))
 
     def end(self) -> None:
         """The pass is over: what was sent is counted, what was not is forgotten. Harmless where none is under way."""

@@ -17,7 +17,9 @@ LEAST_LOSS: Final = 1e-4
 LARGEST_LOSS: Final = 0.95
 """A link is never given up: what is worth sending is sent."""
 LARGEST_WEIGHT_FRAMES: Final = 1e5
-"""Passes differ, so no history makes one surer than this."""
+"""No belief is surer than this."""
+OTHER_PASSES_FRAMES: Final = 60.0
+"""What any number of frames counted in earlier passes teaches about the next one: passes differ."""
 STRONGEST_CORRELATION: Final = 0.99
 PLAN_WEIGHT_FRAMES: Final = 20.0
 """How sure a contact plan is of the loss it states. Where the plan is right this costs 1.5 % of the value delivered against
@@ -112,8 +114,8 @@ class LossCount:
         """The count after one more frame was heard behind a gap of `frames_lost` frames (0: no gap)."""
         return self + LossCount(heard=1, lost=frames_lost, bursts=min(1, frames_lost))
 
-    def belief(self, prior: LossBelief) -> LossBelief:
-        """What to expect after these counts, where `prior` was expected before them."""
+    def belief(self, prior: LossBelief, *, most_frames: float = OTHER_PASSES_FRAMES) -> LossBelief:
+        """What to expect after these counts, where `prior` was expected before them. They weigh `most_frames` at most."""
         frames = self.heard + self.lost
         if not frames:
             return prior
@@ -122,7 +124,7 @@ class LossCount:
             # The prior counts as one run.
             burst_frames = (self.lost + prior.burst_frames) / (self.bursts + 1)
             correlation = _correlation(min(self.lost / frames, LARGEST_LOSS), burst_frames)
-        taught = frames * (1 - correlation) / (1 + correlation)
+        taught = min(most_frames, frames * (1 - correlation) / (1 + correlation))
         weight = prior.weight_frames + taught
         mean = (prior.lost_weight + taught * self.lost / frames) / weight
         return LossBelief(

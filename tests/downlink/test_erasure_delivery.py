@@ -173,6 +173,33 @@ def test_a_later_pass_completes_an_object_with_new_symbols() -> None:
     assert receiver.verdicts[SymbolVerdict.DECODED] == 1
 
 
+def test_discounted_values_rank_an_object_as_its_full_value_would() -> None:
+    """Two objects of like value, one of them half sent: only that one needs few symbols more, so it goes first."""
+    records = records_of([9000, 9000])
+    offers = offers_of(records, [4.1e6, 1e6])
+    sender = sender_of(records)
+    sender.begin(offers, LossBelief(mean=0.2, weight_frames=500), capacity_bytes=20 * 1105)
+    packets_of(sender, 8)
+    sender.end()
+    sender.begin(offers, LossBelief(mean=0.2, weight_frames=500), capacity_bytes=20 * 1105)
+    assert decode_symbol_packet(packets_of(sender, 1)[0]).identifier == 8
+    packets_of(sender, 11)
+    sender.end()
+    likely = sender.arrival_probability(address(0))
+    assert likely > 0.97
+    discounted = [
+        ErasureOffer(
+            address=offer.address,
+            size_bytes=offer.size_bytes,
+            value=offer.value * (1 - sender.arrival_probability(offer.address)),
+        )
+        for offer in offers
+    ]
+    sender.begin(discounted, LossBelief(mean=0.2, weight_frames=500), capacity_bytes=20 * 1105)
+    numbers = [decode_symbol_packet(packet).object_number for packet in packets_of(sender, 13)]
+    assert set(numbers) == {1}
+
+
 def test_objects_with_layers_that_are_gone_end() -> None:
     records = records_of([200] * 4)
     offers = offers_of(records, [4.0, 3.0, 2.0, 1.0])

@@ -215,11 +215,17 @@ def test_counts_move_the_belief_towards_what_was_measured(heard: int, gaps: list
 
 def test_bursts_teach_less_than_independent_losses() -> None:
     prior = expected_loss(0.1)
-    independent = LossCount(heard=900, lost=100, bursts=90).belief(prior)
-    bursty = LossCount(heard=900, lost=100, bursts=10).belief(prior)
+    independent = LossCount(heard=900, lost=100, bursts=90).belief(prior, most_frames=math.inf)
+    bursty = LossCount(heard=900, lost=100, bursts=10).belief(prior, most_frames=math.inf)
     assert bursty.weight_frames < independent.weight_frames / 5
     assert bursty.correlation > 0.8 > 0.1 > independent.correlation
     assert bursty.burst_frames == pytest.approx(10, rel=0.15)
+
+
+def test_earlier_passes_never_make_one_sure() -> None:
+    belief = LossCount(heard=700_000, lost=300_000, bursts=210_000).belief(expected_loss(0.02))
+    assert 0.15 < belief.mean < 0.3
+    assert belief.weight_frames <= 80
 
 
 def test_interleaving_restores_certainty() -> None:
