@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from downlink.contact_plan import PlannerSettings
 from downlink.link_profile import LinkProfile
 from downlink.products import Layer, LayerAddress
 from ground.store import LayerStore
@@ -98,7 +99,12 @@ class Flight:
         profile = self._profile()
         keys = self._keys()
         computer = onboard_computer(
-            profile, capacity_bytes=self.scenario.store.capacity_bytes, journals=self.onboard_journals, keys=keys
+            profile,
+            capacity_bytes=self.scenario.store.capacity_bytes,
+            journals=self.onboard_journals,
+            keys=keys,
+            expected_contacts=[planned.contact for planned in contacts],
+            planning=self._planning(),
         )
         station = ground_station(profile, journals=self.ground_journals, keys=keys)
         world = World(computer, station, contacts, Streams(self.seed))
@@ -172,6 +178,10 @@ class Flight:
             ack_timeout_ms=round(link.ack_timer_s * 1000),
             nak_timeout_ms=round(link.nak_timer_s * 1000),
         )
+
+    def _planning(self) -> PlannerSettings:
+        waiting = self.policy.waiting
+        return PlannerSettings(max_wait_s=waiting.max_wait_s, waiting_share=waiting.share)
 
     def _keys(self) -> LinkKeys:
         security = self.scenario.security

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from downlink.contact import Contact
+from downlink.contact_plan import PlannerSettings
 from downlink.frame_security import FrameProtector, SecurityAssociation
 from downlink.journal import Journal, MemoryJournal
 from downlink.link_profile import LinkProfile
@@ -44,11 +46,20 @@ def onboard_computer(
     capacity_bytes: int,
     journals: EndJournals | None = None,
     keys: LinkKeys = SIMULATED_KEYS,
+    expected_contacts: Sequence[Contact] = (),
+    planning: PlannerSettings | None = None,
 ) -> OnboardComputer:
     """The satellite's end, from what its journals hold."""
     journals = journals or EndJournals()
     gate = CommandGate(profile, keys.associations, journals.commands, ahead_ms=keys.reboot_lockout_ms)
-    return OnboardComputer(ProductStore(journals.layers), gate, profile, capacity_bytes=capacity_bytes)
+    return OnboardComputer(
+        ProductStore(journals.layers),
+        gate,
+        profile,
+        capacity_bytes=capacity_bytes,
+        expected_contacts=expected_contacts,
+        planning=planning,
+    )
 
 
 def ground_station(

@@ -218,6 +218,7 @@ class SeededFlight:
             capacity_bytes=self.mission.capacity_bytes,
             journals=self._onboard_journals,
             keys=KEYS,
+            expected_contacts=[planned.contact for planned in self.mission.contacts],
         )
 
     def _station(self) -> GroundStation:

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 
 from downlink.command import DropScene, Order, ReportLink
 from downlink.contact import Contact
+from downlink.contact_plan import PlannerSettings
 from downlink.errors import RecordError
 from downlink.express import decode_receipt
 from downlink.frame_loss import LossCount
@@ -19,7 +20,6 @@ from downlink.link_events import ContactEnded, ContactStarted, FrameHeard, Trans
 from downlink.link_profile import Apid, LinkProfile
 from downlink.packet_sender import PacketSender
 from downlink.products import Layer, LayerAddress
-from downlink.scheduler import rank_groups, worst_first
 from onboard.command_gate import CommandGate
 from onboard.erasure_lane import ErasureLane
 from onboard.express_lane import ExpressLane
@@ -32,7 +32,17 @@ from onboard.store import ProductStore
 class OnboardComputer:
     """One satellite's end of the link."""
 
-    def __init__(self, store: ProductStore, gate: CommandGate, profile: LinkProfile, *, capacity_bytes: int) -> None:
+    def __init__(
+        self,
+        store: ProductStore,
+        gate: CommandGate,
+        profile: LinkProfile,
+        *,
+        capacity_bytes: int,
+        expected_contacts: Sequence[Contact] = (),
+        planning: PlannerSettings | None = None,
+    ) -> None:
+        """`expected_contacts` are planned over until the ground uploads others."""
         self.store = store
         self.gate = gate
         self.profile = profile
@@ -44,8 +54,9 @@ class OnboardComputer:
         self._erasure = ErasureLane(store, profile, packets)
         self._ever_sent: set[LayerAddress] = set()
         self._repeated_bytes = 0
-        self._order = SendingOrder()
-        self._order_is_stale = True
+        waiting = [layer for layer in store.backlog() if not self._files.holds(layer.address)]
+        self._order = SendingOrder(waiting, gate.orders, expected_contacts, planning)
+        self._order.discount(waiting, self._erasure.arrived)
         self._in_contact = False
         # Whether the station of this contact cannot answer.
         self._listened_to = False
@@ -101,9 +112,10 @@ class OnboardComputer:
         self._measured_before, self._measured_now = self._measured_before + self._measured_now, LossCount()
         self._express.start_contact()
         self.gate.start_contact()
-        self._order_is_stale = True
+        self._order.start_contact(contact)
         if self._listened_to:
-            self._erasure.begin(contact, self._ranked(now_ms), self._measured_before)
+            self._order.refresh(now_ms, committed_bytes=0)
+            self._erasure.begin(contact, self._order.ranked, self._measured_before)
         else:
             self._files.resume(now_ms)
 
@@ -111,7 +123,9 @@ class OnboardComputer:
         sent: list[Layer] = []
         if self._in_contact and self._listened_to:
             self._erasure.end()
-            sent = [layer for layer in self.store.backlog() if self._erasure.has_sent(layer.address)]
+            arrived = self._erasure.arrived
+            sent = [layer for layer in self.store.backlog() if layer.address in arrived]
+            self._order.discount((layer for layer in sent if not self._files.holds(layer.address)), arrived)
         self._in_contact = False
         self._files.suspend(now_ms)
         return self._note_sent([layer for layer in sent if layer.address not in self._ever_sent])
@@ -119,11 +133,13 @@ class OnboardComputer:
     # ---- keeping
 
     def _capture(self, event: LayersCaptured, now_ms: int) -> list[Action]:
-        self.store.add(event.layers)
-        self._order_is_stale = True
-        layers = (valued.layer for valued in event.layers)
-        self._express.add(layer for layer in layers if layer.address.is_express and self.store.waits(layer.address))
-        return self._evict(self._choose_evictions(self.store.queued_bytes - self.capacity_bytes, now_ms))
+        fresh = [valued for valued in event.layers if not self.store.has_seen(valued.layer.address)]
+        self.store.add(fresh)
+        layers = [valued.layer for valued in fresh]
+        self._order.add(layers)
+        self._express.add(layer for layer in layers if layer.address.is_express)
+        excess_bytes = self.store.queued_bytes - self.capacity_bytes
+        return self._evict(self._order.evictions(excess_bytes, now_ms=now_ms, kept=self._files.in_flight))
 
     def _evict(self, addresses: Sequence[LayerAddress]) -> list[Action]:
         if not addresses:
@@ -131,43 +147,15 @@ class OnboardComputer:
         self.store.evict(addresses)
         self._express.forget(addresses)
         self._erasure.forget(addresses)
-        self._order_is_stale = True
+        self._order.remove(addresses)
+        self._order.changed()
         return [LayersEvicted(addresses=tuple(addresses))]
-
-    def _choose_evictions(self, excess_bytes: int, now_ms: int) -> tuple[LayerAddress, ...]:
-        """Least valuable first, never a layer of a file that is on its way; none where there is no excess."""
-        chosen: list[LayerAddress] = []
-        if excess_bytes <= 0:
-            return ()
-        for layer in worst_first(self._not_in_flight(), now_ms):
-            if excess_bytes <= 0:
-                break
-            chosen.append(layer.address)
-            excess_bytes -= layer.size_bytes
-        return tuple(chosen)
-
-    def _not_in_flight(self) -> list[Layer]:
-        """Layers of the backlog that are in no file."""
-        return [layer for layer in self.store.backlog() if not self._files.holds(layer.address)]
 
     # ---- sending
 
-    def _ranked(self, now_ms: int) -> list[tuple[float, Layer]]:
-        """Layers that may go into files or erasure-coded objects with their value per byte, best first."""
-        waiting = self._erasure.still_needed(one for one in self._not_in_flight() if not one.address.is_express)
-        return [(group.density, layer) for group in rank_groups(waiting, now_ms) for layer in group.layers]
-
-    def _replan(self, now_ms: int) -> None:
-        ranked = self._ranked(now_ms)
-        if self._listened_to:
-            self._erasure.offer(ranked)
-        else:
-            self._order.replace(ranked)
-        self._order_is_stale = False
-
     def _next_frame(self, now_ms: int) -> list[Action]:
-        if self._order_is_stale:
-            self._replan(now_ms)
+        if self._order.refresh(now_ms, committed_bytes=self._files.unsent_bytes) and self._listened_to:
+            self._erasure.offer(self._order.ranked)
         if self._listened_to:
             return self._next_unanswered_frame(now_ms)
         if (report := self.gate.next_report(now_ms)) is not None:
@@ -234,16 +222,21 @@ class OnboardComputer:
                     heard=order.frames_heard, lost=order.frames_lost, bursts=min(1, order.frames_lost)
                 )
             case _:
-                self._order_is_stale = True
+                self._order.changed()
         return []
 
     def _drop_scenes(self) -> list[Action]:
         """Give up what waits of scenes that the ground does not want, but for files on their way."""
         actions: list[Action] = []
         for scene in self.gate.orders.scenes_to_drop:
-            actions.extend(self._evict([one.address for one in self._not_in_flight() if one.address.scene == scene]))
+            actions.extend(
+                self._evict([one.address for one in self.store.backlog() if self._may_go(one.address, scene)])
+            )
             self.gate.orders.scene_dropped(scene)
         return actions
+
+    def _may_go(self, address: LayerAddress, scene: int) -> bool:
+        return address.scene == scene and not self._files.holds(address)
 
     def _take_receipt(self, payload: bytes) -> list[Action]:
         try:
@@ -254,10 +247,14 @@ class OnboardComputer:
         return self._delivered(self.store.mark_delivered(named))
 
     def _take_news(self, news: FileNews) -> list[Action]:
-        self._order_is_stale |= news.given_up
+        if news.given_up:
+            self._order.add(news.given_up)
+        if news.asked_again:
+            self._order.changed()
         return [*self._note_sent(news.put), *self._delivered(tuple(news.delivered))]
 
     def _delivered(self, fresh: tuple[LayerAddress, ...]) -> list[Action]:
         self._express.forget(fresh)
         self._erasure.forget(fresh)
+        self._order.remove(fresh)
         return [LayersDelivered(addresses=fresh)] if fresh else []

@@ -5,7 +5,6 @@ come in a contact with an uplink.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
 
 from downlink.contact import Contact
 from downlink.erasure_object import ErasureOffer
@@ -72,17 +71,10 @@ class ErasureLane:
         """These are acknowledged or given up."""
         self._sender.forget(addresses)
 
-    def has_sent(self, address: LayerAddress) -> bool:
-        """Whether anything of a layer has been sent this way."""
-        return self._sender.arrival_probability(address) > 0
-
-    def still_needed(self, layers: Iterable[Layer]) -> list[Layer]:
-        """The layers, those that may have arrived worth only what they are if they have not."""
-        arrived: Mapping[LayerAddress, float] = self._sender.expected_delivered()
-        return [
-            replace(layer, value=layer.value * (1 - arrived[layer.address])) if layer.address in arrived else layer
-            for layer in layers
-        ]
+    @property
+    def arrived(self) -> Mapping[LayerAddress, float]:
+        """Layers of which anything was sent this way, with the chance that they are on the ground."""
+        return self._sender.expected_delivered()
 
     def _record(self, address: LayerAddress) -> bytes:
         return encode_record(Record(kind=RecordKind.LAYER, address=address, payload=self._store.payload(address)))

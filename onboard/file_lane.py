@@ -30,8 +30,10 @@ class FileNews:
     """Layers that went into a new file, in order."""
     delivered: list[LayerAddress] = field(default_factory=list)
     """Layers that the ground has, since now."""
-    given_up: bool = False
-    """Whether a file was given up, and its layers wait again."""
+    given_up: list[Layer] = field(default_factory=list)
+    """Layers of files that were given up: they wait again."""
+    asked_again: bool = False
+    """Whether the ground has asked for parts of files again."""
 
 
 class FileLane:
@@ -46,7 +48,7 @@ class FileLane:
         self._packets = packets
         self._source = CfdpSource(profile.onboard_entity, profile.ground_entity, profile.source_settings)
         self._frames = FrameAssembler(profile.spacecraft_id, VirtualChannel.FILES, frame_bytes=profile.frame_bytes)
-        self._in_flight: set[LayerAddress] = set()
+        self._in_flight: dict[LayerAddress, Layer] = {}
         self._take_up_open_files({layer.address: layer for layer in store.backlog()})
 
     @property
@@ -58,6 +60,11 @@ class FileLane:
     def open_files(self) -> int:
         """Files that the ground has not acknowledged."""
         return len(self._source.open_transactions)
+
+    @property
+    def unsent_bytes(self) -> int:
+        """Bytes of open files that have still to be sent, once at least or again."""
+        return self._source.unsent_bytes + self._source.asked_again_bytes
 
     @property
     def pending_bytes(self) -> int:
@@ -111,7 +118,9 @@ class FileLane:
     def take(self, pdu: bytes, now_ms: int) -> FileNews:
         """A PDU from the ground."""
         news = FileNews()
+        before_bytes = self._source.asked_again_bytes
         self._settle(self._source.receive(pdu, now_ms), news)
+        news.asked_again = self._source.asked_again_bytes > before_bytes
         return news
 
     # ---- files
@@ -142,7 +151,7 @@ class FileLane:
                 news.put.extend(layers)
 
     def _put(self, number: int, layers: Sequence[Layer], *, content: bytes, density: float, sent_before: bool) -> None:
-        self._in_flight.update(layer.address for layer in layers)
+        self._in_flight.update((layer.address, layer) for layer in layers)
         self._source.put(
             transaction_seq=number,
             source_name="",
@@ -162,9 +171,9 @@ class FileLane:
             self._repeated_bytes += event.statistics.retransmitted_bytes
             self.naks_heard += event.statistics.naks_received
             number, delivered = event.transaction.transaction_seq, bool(event.delivered)
-            self._in_flight.difference_update(self._store.files[number])
+            layers = [self._in_flight.pop(address) for address in self._store.files[number]]
             news.delivered.extend(self._store.close_file(number, delivered=delivered))
-            news.given_up |= not delivered
+            news.given_up.extend(layer for layer in layers if self._store.waits(layer.address))
 
 
 def _priority(density: float) -> int:

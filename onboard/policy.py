@@ -95,6 +95,15 @@ class MessageInterest(PolicyPart):
     half_life_s: Seconds
 
 
+class WaitingInterest(PolicyPart):
+    """`[waiting]`: how long the worst may wait for the best."""
+
+    max_wait_s: Seconds | None = None
+    """First steps that have waited longer are served before others. Absent: value alone decides."""
+    share: Annotated[float, Field(ge=0, le=1)] = 0.05
+    """Share of each contact that they may claim."""
+
+
 class Policy(PolicyPart):
     """Everything the valuation needs to know of the mission's wishes."""
 
@@ -106,6 +115,8 @@ class Policy(PolicyPart):
     alerts: MessageInterest
     chips: ChipInterest
     blocks: ImageInterest
+    waiting: WaitingInterest = WaitingInterest()
+    """Bound on waiting."""
     classes: dict[str, ClassInterest] = {}
     """By class name; a class not listed weighs 1."""
     areas: tuple[AreaInterest, ...] = ()

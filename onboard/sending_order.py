@@ -1,21 +1,88 @@
-"""What the files of the current contact are made of, best first: a queue that the plan fills and the link empties."""
+"""What the files of a contact are made of, best first: the planner's order, emptied by the link and made anew after events.
 
-from collections.abc import Sequence
+The order is planned when it is asked for after something has changed: a contact that begins or ends, new layers, requests of
+the ground, contacts uploaded, parts of files asked for again, files given up.
+"""
 
-from downlink.products import Layer
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from downlink.contact import Contact
+from downlink.contact_plan import PlannerSettings
+from downlink.contact_planner import ContactPlanner
+from downlink.products import Layer, LayerAddress
+from onboard.standing_orders import StandingOrders
 
 
 class SendingOrder:
-    """Layers with the value per byte of the group that each belongs to."""
+    """The backlog, less what is in open files, in the order in which it should leave."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        backlog: Iterable[Layer],
+        orders: StandingOrders,
+        expected_contacts: Sequence[Contact],
+        settings: PlannerSettings | None = None,
+    ) -> None:
+        """`expected_contacts` are those known at the start; uploaded ones with the same number take their place."""
+        self._planner = ContactPlanner(settings)
+        self._planner.add(backlog)
+        self._orders = orders
+        self._expected = {contact.contact_id: contact for contact in expected_contacts}
+        self._is_stale = True
         # The next one last.
         self._layers: list[tuple[float, Layer]] = []
 
-    def replace(self, ranked: Sequence[tuple[float, Layer]]) -> None:
-        """A new plan, best first."""
-        self._layers = list(ranked)
+    # ---- what happens
+
+    def add(self, layers: Iterable[Layer]) -> None:
+        """Layers that wait from now on."""
+        self._planner.add(layers)
+        self._is_stale = True
+
+    def remove(self, addresses: Collection[LayerAddress]) -> None:
+        """Layers that wait no more."""
+        self._planner.remove(addresses)
+
+    def discount(self, layers: Iterable[Layer], arrived: Mapping[LayerAddress, float]) -> None:
+        """Layers that may be on the ground already count for the case that they are not."""
+        doubtful = [layer for layer in layers if layer.address in arrived]
+        self._planner.remove([layer.address for layer in doubtful])
+        self.add(replace(layer, value=layer.value * (1 - arrived[layer.address])) for layer in doubtful)
+
+    def start_contact(self, contact: Contact) -> None:
+        """The contact that begins, as exactly as it is known now."""
+        self._expected[contact.contact_id] = contact
+        self._is_stale = True
+
+    def changed(self) -> None:
+        """Something else has happened that the plan depends on."""
+        self._is_stale = True
+
+    # ---- what is asked
+
+    def refresh(self, now_ms: int, *, committed_bytes: int) -> bool:
+        """Plan anew if something has changed; says whether it had. `committed_bytes` of open files are still to be sent."""
+        if not self._is_stale:
+            return False
+        self._tell_planner(now_ms)
+        order = self._planner.order(now_ms, committed_bytes=committed_bytes)
+        self._layers = [(density, layer) for density, layer in order if not layer.address.is_express]
         self._layers.reverse()
+        self._is_stale = False
+        return True
+
+    def evictions(self, excess_bytes: int, *, now_ms: int, kept: Collection[LayerAddress]) -> tuple[LayerAddress, ...]:
+        """What to give up to save so many bytes, never what `kept` layers need."""
+        if excess_bytes <= 0:
+            return ()
+        self._tell_planner(now_ms)
+        return tuple(layer.address for layer in self._planner.evictions(excess_bytes, now_ms=now_ms, kept=kept))
+
+    @property
+    def ranked(self) -> list[tuple[float, Layer]]:
+        """All that is left, best first, with value per byte."""
+        return self._layers[::-1]
 
     @property
     def best_density(self) -> float | None:
@@ -29,4 +96,15 @@ class SendingOrder:
         while self._layers and (not layers or taken_bytes + self._layers[-1][1].size_bytes <= limit_bytes):
             layers.append(self._layers.pop()[1])
             taken_bytes += layers[-1].size_bytes
+        self._planner.remove([layer.address for layer in layers])
         return layers
+
+    def _tell_planner(self, now_ms: int) -> None:
+        """Contacts and requests as they stand. The contact that goes on is known better than any upload says."""
+        contacts = self._expected | {
+            contact.contact_id: contact
+            for contact in self._orders.contacts(now_ms)
+            if contact.contact_id not in self._expected or now_ms < self._expected[contact.contact_id].aos_ms
+        }
+        self._planner.set_contacts(list(contacts.values()))
+        self._planner.set_requests(self._orders.requests(now_ms))

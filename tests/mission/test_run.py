@@ -161,7 +161,7 @@ def test_journals_hold_what_the_ledger_says(fly):
         )
 
 
-@pytest.mark.parametrize(("first_s", "second_s", "whole"), [(0.2, 0.05, False), (0.2, 0.1, True)])
+@pytest.mark.parametrize(("first_s", "second_s", "whole"), [(0.2, 0.05, False), (0.2, 0.2, True)])
 def test_contacts_cut_short_leave_a_scene_with_its_holes_and_errors_stated(fly, scene, first_s, second_s, whole):
     folder = fly("cut", "--quiet", first_s=first_s, second_s=second_s, frame_loss=0.0)
     report = report_in(folder)
