@@ -174,7 +174,7 @@ def test_a_later_pass_completes_an_object_with_new_symbols() -> None:
 
 
 def test_discounted_values_rank_an_object_as_its_full_value_would() -> None:
-    """Two objects of like value, one of them half sent: only that one needs few symbols more, so it goes first."""
+    """An object half sent needs few symbols more and goes first; once it is probably there, hardly any, though it is worth most."""
     records = records_of([9000, 9000])
     offers = offers_of(records, [4.1e6, 1e6])
     sender = sender_of(records)
@@ -196,8 +196,8 @@ def test_discounted_values_rank_an_object_as_its_full_value_would() -> None:
         for offer in offers
     ]
     sender.begin(discounted, LossBelief(mean=0.2, weight_frames=500), capacity_bytes=20 * 1105)
-    numbers = [decode_symbol_packet(packet).object_number for packet in packets_of(sender, 13)]
-    assert set(numbers) == {1}
+    numbers = [decode_symbol_packet(packet).object_number for packet in packets_of(sender, 15)]
+    assert 1 <= numbers.count(0) <= 3
 
 
 def test_objects_with_layers_that_are_gone_end() -> None:
