@@ -28,6 +28,12 @@ OVERHEAD_BYTES: Final = HEADER.size + CHECK_BYTES
 PAYLOAD_LIMIT_BYTES: Final = 64 * 1024 * 1024
 """Longest payload written or read, so that a damaged length cannot make a reader wait for ever."""
 
+CHECKED_IN_VAIN_LIMIT: Final = 8
+"""Check values that disagree are computed over so many times the length of the data and one longest payload. Noise that is full of
+the headers of long records would otherwise cost the square of its length."""
+ALWAYS_CHECKED_BYTES: Final = 4096
+"""Records up to this length are looked for even beyond that limit."""
+
 
 class RecordKind(IntEnum):
     """What the payload is."""
@@ -95,7 +101,8 @@ def scan_records(data: bytes, start: int = 0, *, final: bool = False) -> RecordS
     """
     records: list[Record] = []
     offsets: list[int] = []
-    at, skipped = start, 0
+    at, skipped, view = start, 0, memoryview(data)
+    patience_bytes = CHECKED_IN_VAIN_LIMIT * len(data) + PAYLOAD_LIMIT_BYTES
     while (found := data.find(MARKER, at)) >= 0:
         skipped += found - at
         at = found
@@ -104,9 +111,12 @@ def scan_records(data: bytes, start: int = 0, *, final: bool = False) -> RecordS
             return RecordScan(
                 records=tuple(records), offsets=tuple(offsets), skipped_bytes=skipped, consumed=at - start
             )
-        record = None if size_bytes is None else _checked_record(data[at : at + size_bytes])
+        record = None
+        if size_bytes is not None and (size_bytes <= ALWAYS_CHECKED_BYTES or patience_bytes > 0):
+            record = _checked_record(view[at : at + size_bytes])
         if record is None:
             at, skipped = at + 1, skipped + 1
+            patience_bytes -= min(size_bytes or 0, len(data) - at)
         else:
             records.append(record)
             offsets.append(at)
@@ -127,7 +137,7 @@ def bytes_after_header(header: bytes) -> int:
 def record_at(data: bytes) -> Record | None:
     """The record that begins with the first byte of `data`, None where there is none or it is cut or damaged."""
     size_bytes = _declared_bytes(data, 0) if data.startswith(MARKER) else None
-    return None if size_bytes is None else _checked_record(data[:size_bytes])
+    return None if size_bytes is None else _checked_record(memoryview(data)[:size_bytes])
 
 
 def _declared_bytes(data: bytes, at: int) -> int | None:
@@ -139,7 +149,7 @@ def _declared_bytes(data: bytes, at: int) -> int | None:
     return OVERHEAD_BYTES + length if plausible else None
 
 
-def _checked_record(data: bytes) -> Record | None:
+def _checked_record(data: memoryview) -> Record | None:
     """The record that `data` is, None where it is cut or its checksum disagrees."""
     body, check = data[:-CHECK_BYTES], data[-CHECK_BYTES:]
     if len(data) < OVERHEAD_BYTES or binascii.crc32(body) != int.from_bytes(check, "big"):

@@ -1,5 +1,6 @@
 """Records come back whole from any noise around them; a journal keeps what it promised."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -63,6 +64,18 @@ def test_a_stream_in_pieces_gives_the_same(records: list[Record], data: st.DataO
     first = scan_records(stream[:cut])
     rest = scan_records(stream[:cut][first.consumed :] + stream[cut:])
     assert list(first.records + rest.records) == records
+
+
+@pytest.mark.parametrize("claimed_bytes", [4000, 300_000])
+@pytest.mark.parametrize("final", [False, True])
+def test_noise_full_of_headers_costs_little_and_hides_no_short_record(claimed_bytes: int, final: bool) -> None:
+    header = encode_record(record(7))[:10] + claimed_bytes.to_bytes(4, "big")
+    sound = encode_record(record(8, bytes(range(1, 200)) * 20))
+    noise = header * 40_000
+    start_s = time.process_time()
+    scan = scan_records(noise + sound + bytes(claimed_bytes), final=final)
+    assert time.process_time() - start_s < 3, "noise costs the square of its length"
+    assert scan.offsets == (len(noise),)
 
 
 def test_addresses_outside_their_bits_are_refused() -> None:
