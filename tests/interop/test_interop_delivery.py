@@ -4,7 +4,12 @@ What a peer does wrong on the way does not stop the file; where it shows, the te
 one by one in test_interop_peer_faults.py.
 """
 
+import json
 import random
+import re
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -15,12 +20,16 @@ from downlink.cfdp_events import FileCompleted, PduRefused, TransactionFailed, T
 from downlink.cfdp_header import ConditionCode
 from downlink.cfdp_source import CfdpSource
 from mission.channel import ChannelSettings
+from mission.udp_file_delivery import UdpFileDelivery
 from tests.interop.udp_transfer import (
     AIR,
     DESTINATION,
     GROUND,
+    LOOPBACK,
     NASA_CF_DESTINATION,
     NASA_CF_SOURCE,
+    PATIENCE_S,
+    RATE_BPS,
     SOURCE,
     TRANSACTION,
     channel_with,
@@ -28,6 +37,7 @@ from tests.interop.udp_transfer import (
     peer_of,
 )
 
+REPOSITORY = Path(__file__).resolve().parents[2]
 PEERS = ("cfdp-py", "librecube")
 LOSSES = (0.0, 0.02, 0.1, 0.3)
 CONTENT = random.Random(16).randbytes(20_011)
@@ -152,3 +162,33 @@ def test_loss_of_signal_in_the_middle(kind):
     assert Path("arrived.bin").read_bytes() == CONTENT
     assert counts.unsent > 0
     assert 0 < finished.statistics.retransmitted_bytes < len(CONTENT)
+
+
+@pytest.mark.parametrize("kind", PEERS)
+def test_through_the_relay_as_a_process(kind):
+    """Three programs: ours, `tianshu channel` in between, and the peer behind its own socket."""
+    peer = peer_of(kind, GROUND, AIR)
+    source = CfdpSource(AIR, GROUND, SOURCE)
+    source.put(
+        transaction_seq=TRANSACTION, source_name="leaving.bin", destination_name="arrived.bin", file_bytes=CONTENT
+    )
+    with UdpFileDelivery(listen=LOOPBACK, peer=None, source=source, rate_bps=RATE_BPS) as delivery:
+        (air, air_port), (ground, ground_port) = delivery.address, peer.address
+        addresses = ["--air-peer", f"{air}:{air_port}", "--ground-peer", f"{ground}:{ground_port}"]
+        fate = ["--loss", "0.1", "--delay", "2", "--seed", "8", "--duration", str(3 * PATIENCE_S)]
+        command = [sys.executable, "-m", "mission.cli", "channel", "--json", *addresses, *fate]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY
+        ) as relay:
+            try:
+                line = relay.stderr.readline()
+                delivery.peer, peer.relay = ((host, int(port)) for host, port in re.findall(r"([\d.]+):(\d+)", line))
+                with peer:
+                    assert delivery.run(until=lambda: not source.open_transactions, timeout_s=PATIENCE_S)
+            finally:
+                relay.send_signal(signal.SIGTERM)
+            counts = json.loads(relay.stdout.read())
+    assert relay.returncode == 0
+    assert Path("arrived.bin").read_bytes() == CONTENT
+    assert counts["down"]["lost"] > 0
+    assert delivery.sent_pdus - 1 <= counts["down"]["sent"] <= delivery.sent_pdus  # the last may still be on its way
