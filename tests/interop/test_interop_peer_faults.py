@@ -97,6 +97,29 @@ def test_cfdp_py_does_not_acknowledge_finished_again():
     assert len(peer.finished) == 1
 
 
+def test_cfdp_py_does_not_acknowledge_the_end_of_file_again_once_it_has_the_file():
+    """Its acknowledgement is lost, and its first Finished PDUs: our repeated EndOfFile stays unanswered, until a Finished comes.
+
+    Its own source takes no Finished before that acknowledgement, so that two of them repeat themselves for ever.
+    """
+    peer = peer_of("cfdp-py", GROUND, AIR)
+    made = []
+
+    def is_withheld(pdu):
+        made.append(type(PduFactory.from_raw(pdu)))
+        return made[-1] is AckPdu or made.count(FinishedPdu) <= 3
+
+    peer.withhold = is_withheld
+    source = source_that_loses()
+    with link_between(peer, channel=CLEAN, seed=0, source=source) as link:
+        assert link.run(lambda: not source.open_transactions)
+    (finished,) = link.events
+    assert finished.delivered
+    assert finished.statistics.eofs >= 2
+    assert made[:5] == [AckPdu, FinishedPdu, FinishedPdu, FinishedPdu, FinishedPdu]
+    assert made.count(AckPdu) == 1
+
+
 def test_cfdp_py_receivers_share_one_list_of_lost_segments():
     """Two transactions of one process ask for each other's gaps: the list is the default of a dataclass, made once."""
     assert _AckedModeParams().lost_seg_tracker is _AckedModeParams().lost_seg_tracker
