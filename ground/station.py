@@ -29,7 +29,7 @@ from downlink.link_events import ContactEnded, ContactStarted, FrameHeard, Trans
 from downlink.link_profile import Apid, LinkProfile, VirtualChannel
 from downlink.packet_sender import PacketSender
 from downlink.products import LayerAddress
-from downlink.record import Record, scan_records
+from downlink.record import HEADER, OVERHEAD_BYTES, Record, bytes_after_header, scan_records
 from ground.command_desk import CommandDesk
 from ground.link_events import Action, Event, LayersArrived
 from ground.store import LayerStore
@@ -82,7 +82,8 @@ class GroundStation:
         self._loss = LossCount()
         self._contact_id = 0
         self._link_report_due_ms = 0
-        self._taken_bytes: dict[TransactionId, int] = {}
+        # Of files under way: bytes whose records are in the store, and where the next record ends.
+        self._beginnings: dict[TransactionId, tuple[int, int]] = {}
         self._in_contact = False
 
     def handle(self, event: Event, now_ms: int) -> list[Action]:
@@ -170,10 +171,10 @@ class GroundStation:
     def _take_file_event(self, event: DestinationEvent) -> tuple[LayerAddress, ...]:
         match event:
             case FileCompleted():
-                self._taken_bytes.pop(event.transaction, None)
+                self._beginnings.pop(event.transaction, None)
                 return self.store.complete_file(event.transaction.transaction_seq, _layers(event.data))
             case TransactionFailed():
-                self._taken_bytes.pop(event.transaction, None)
+                self._beginnings.pop(event.transaction, None)
                 return self.store.add(record for _, data in event.segments for record in _layers(data))
             case SegmentReceived():
                 return self._take_beginning(event.transaction)
@@ -183,11 +184,15 @@ class GroundStation:
 
     def _take_beginning(self, transaction: TransactionId) -> tuple[LayerAddress, ...]:
         """Records that are whole in the gapless beginning of a file still under way."""
-        if transaction not in self._destination.open_transactions:
+        end = self._destination.prefix_end(transaction)
+        taken, wanted = self._beginnings.get(transaction, (0, OVERHEAD_BYTES))
+        if end is None or end < wanted:
             return ()
-        taken = self._taken_bytes.get(transaction, 0)
-        scan = scan_records(self._destination.prefix(transaction, taken))
-        self._taken_bytes[transaction] = taken + scan.consumed
+        data = self._destination.prefix(transaction, taken)
+        scan = scan_records(data)
+        rest = data[scan.consumed :]
+        taken += scan.consumed
+        self._beginnings[transaction] = taken, taken + max(OVERHEAD_BYTES, HEADER.size + bytes_after_header(rest))
         return self.store.add(scan.records)
 
     def _next_frame(self, now_ms: int) -> list[Action]:

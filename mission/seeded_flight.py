@@ -81,9 +81,11 @@ class SeededFlight:
         self.faults: Counter[str] = Counter()
         """How often each of FAULTS has happened."""
         self._onboard_disk, self._ground_disk = SimulatedDisk(), SimulatedDisk()
-        self._onboard_journals = EndJournals(layers=self._onboard_disk)
-        self._ground_journals = EndJournals(layers=self._ground_disk)
+        self._uplink_disk, self._command_disk = SimulatedDisk(), SimulatedDisk()
+        self._onboard_journals = EndJournals(layers=self._onboard_disk, commands=self._uplink_disk)
+        self._ground_journals = EndJournals(layers=self._ground_disk, commands=self._command_disk)
         self._onboard_power = list(mission.onboard_power_bytes)
+        self._uplink_power = list(mission.uplink_power_bytes)
         self._ground_power = list(mission.ground_power_bytes)
         self._ground_snapshot: bytes | None = None
         self._uplink_recorded: list[bytes] = []
@@ -132,6 +134,7 @@ class SeededFlight:
         for stranger in mission.strangers:
             world.schedule(stranger.at_ms, lambda s=stranger: self._hear_stranger(s))  # type: ignore[misc]
         self._power(self._onboard_disk, self._onboard_power)
+        self._power(self._uplink_disk, self._uplink_power)
         self._power(self._ground_disk, self._ground_power)
 
     def _run(self) -> None:
@@ -253,10 +256,12 @@ class SeededFlight:
             return
         self.faults["onboard power losses"] += 1
         self._onboard_disk.restart()
+        self._uplink_disk.restart()
         self.world.replace_computer(self._computer())
         if self._capturing is not None:
             self._capture(self._capturing)
         self._power(self._onboard_disk, self._onboard_power)
+        self._power(self._uplink_disk, self._uplink_power)
 
     @staticmethod
     def _power(disk: SimulatedDisk, losses: list[int]) -> None:
@@ -267,7 +272,7 @@ class SeededFlight:
 
     def _settle(self) -> None:
         """Faults off: as many clean contacts as what is owed can need."""
-        for disk in (self._onboard_disk, self._ground_disk):
+        for disk in (self._onboard_disk, self._uplink_disk, self._ground_disk):
             disk.restart()
         self.world.as_received = lambda frame: frame
         profile = self.mission.profile

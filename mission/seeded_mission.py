@@ -49,6 +49,8 @@ class SeededMission:
     """The onboard store rewrites its journal."""
     onboard_power_bytes: tuple[int, ...]
     """Bytes written on board from one loss of power to the next."""
+    uplink_power_bytes: tuple[int, ...]
+    """Bytes of the uplink journal from one loss of power to the next."""
     ground_power_bytes: tuple[int, ...]
     """Bytes written on the ground from one loss of power to the next."""
     attacks_ms: tuple[int, ...]
@@ -87,9 +89,9 @@ def seeded_mission(seed: int) -> SeededMission:
     def moments(likely: float, most: int) -> tuple[int, ...]:
         return tuple(_moment(dice, windows) for _ in range(dice.whole(1, most) if dice.chance(likely) else 0))
 
-    def power_bytes() -> tuple[int, ...]:
+    def power_bytes(largest: int) -> tuple[int, ...]:
         losses = dice.whole(1, 3) if dice.chance(0.3) else 0
-        return tuple(round(dice.skewed(1, total_bytes)) for _ in range(losses))
+        return tuple(round(dice.skewed(1, largest)) for _ in range(losses))
 
     cuts = dice.chance(0.6)
     return SeededMission(
@@ -103,8 +105,9 @@ def seeded_mission(seed: int) -> SeededMission:
         ground_reboots_ms=moments(0.4, 3),
         ground_snapshots_ms=moments(0.5, 6),
         compactions_ms=moments(0.3, 3),
-        onboard_power_bytes=power_bytes(),
-        ground_power_bytes=power_bytes(),
+        onboard_power_bytes=power_bytes(total_bytes),
+        uplink_power_bytes=power_bytes(600),
+        ground_power_bytes=power_bytes(total_bytes),
         attacks_ms=moments(0.5, 6),
         strangers=tuple(
             stranger(dice, profile, at_ms=dice.whole(0, end_ms), express=express) for _ in range(dice.whole(0, 6))

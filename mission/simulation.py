@@ -74,7 +74,7 @@ class World:
         self.as_received: Callable[[bytes], bytes] = lambda frame: frame
         """What the ground's receiver makes of a frame: the place for damage that no frame check shows."""
         self.as_heard_on_board: Callable[[bytes], None] = lambda frame: None
-        """Told of every frame that reaches the satellite, before the satellite is."""
+        """Told of every frame that has reached the satellite, and of none in which it lost its power."""
         self._streams = streams
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._counter = itertools.count()
@@ -230,8 +230,8 @@ class World:
     def _arrive_up(self, arrival: Arrival) -> None:
         if self._up is not None:
             self._note("heard on board", arrival.frame)
-            self.as_heard_on_board(arrival.frame)
             self.tell_computer(link_events.FrameHeard(frame=arrival.frame))
+            self.as_heard_on_board(arrival.frame)
 
     def _wake(self, direction: str, at_ms: int | None) -> None:
         """Offer a transmitter at a time, in place of any offer made before; never before it is free, nor after the contact."""

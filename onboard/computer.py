@@ -13,6 +13,7 @@ from collections.abc import Iterable, Sequence
 from downlink.command import DropScene, Order, ReportLink
 from downlink.contact import Contact
 from downlink.contact_plan import PlannerSettings
+from downlink.erasure_choice import erasure_is_better
 from downlink.errors import RecordError
 from downlink.express import decode_receipt
 from downlink.frame_loss import LossCount
@@ -58,8 +59,8 @@ class OnboardComputer:
         self._order = SendingOrder(waiting, gate.orders, expected_contacts, planning)
         self._order.discount(waiting, self._erasure.arrived)
         self._in_contact = False
-        # Whether the station of this contact cannot answer.
-        self._listened_to = False
+        # Whether this contact is served without waiting for answers.
+        self._without_answers = False
         # Frame loss as the ground has told it.
         self._measured_before, self._measured_now = LossCount(), LossCount()
         self._drop_scenes()
@@ -108,12 +109,12 @@ class OnboardComputer:
 
     def _start_contact(self, contact: Contact, now_ms: int) -> None:
         self._in_contact = True
-        self._listened_to = contact.uplink_bps == 0
+        self._without_answers = erasure_is_better(contact)
         self._measured_before, self._measured_now = self._measured_before + self._measured_now, LossCount()
         self._express.start_contact()
         self.gate.start_contact()
         self._order.start_contact(contact)
-        if self._listened_to:
+        if self._without_answers:
             self._order.refresh(now_ms, committed_bytes=0)
             self._erasure.begin(contact, self._order.ranked, self._measured_before)
         else:
@@ -121,7 +122,7 @@ class OnboardComputer:
 
     def _end_contact(self, now_ms: int) -> list[Action]:
         sent: list[Layer] = []
-        if self._in_contact and self._listened_to:
+        if self._in_contact and self._without_answers:
             self._erasure.end()
             arrived = self._erasure.arrived
             sent = [layer for layer in self.store.backlog() if layer.address in arrived]
@@ -154,9 +155,9 @@ class OnboardComputer:
     # ---- sending
 
     def _next_frame(self, now_ms: int) -> list[Action]:
-        if self._order.refresh(now_ms, committed_bytes=self._files.unsent_bytes) and self._listened_to:
+        if self._order.refresh(now_ms, committed_bytes=self._files.unsent_bytes) and self._without_answers:
             self._erasure.offer(self._order.ranked)
-        if self._listened_to:
+        if self._without_answers:
             return self._next_unanswered_frame(now_ms)
         if (report := self.gate.next_report(now_ms)) is not None:
             self._files.push_report(report)

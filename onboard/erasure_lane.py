@@ -20,7 +20,7 @@ from downlink.space_packet import PRIMARY_HEADER_BYTES
 from downlink.transfer_frame import FRAME_OVERHEAD_BYTES
 from onboard.store import ProductStore
 
-OBJECTS_PER_PASS = 1 << 12
+OBJECTS_PER_PASS = 1 << 16
 """Every pass numbers its objects from a multiple of this, so that no number comes back after a reboot."""
 
 
