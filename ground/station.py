@@ -30,6 +30,7 @@ from downlink.link_profile import Apid, LinkProfile, VirtualChannel
 from downlink.packet_sender import PacketSender
 from downlink.products import LayerAddress
 from downlink.record import HEADER, OVERHEAD_BYTES, Record, bytes_after_header, scan_records
+from downlink.transfer_frame import FRAME_COUNT_MODULUS
 from ground.command_desk import CommandDesk
 from ground.link_events import Action, Event, LayersArrived
 from ground.store import LayerStore
@@ -85,6 +86,7 @@ class GroundStation:
         # Of files under way: bytes whose records are in the store, and where the next record ends.
         self._beginnings: dict[TransactionId, tuple[int, int]] = {}
         self._in_contact = False
+        self._had_contact = False
 
     def handle(self, event: Event, now_ms: int) -> list[Action]:
         """React to one event."""
@@ -115,6 +117,10 @@ class GroundStation:
 
     def _start_contact(self, contact: Contact, now_ms: int) -> None:
         self._in_contact = True
+        if not self._had_contact:
+            # Ahead of all counts of a station before this one: no frame of this one may continue a packet that it began.
+            self._uplink.next_frame_count = now_ms % FRAME_COUNT_MODULUS
+            self._had_contact = True
         self._contact_id, self._loss = contact.contact_id, LossCount()
         self._link_report_due_ms = now_ms + LINK_REPORT_MS
         self.desk.start_contact()

@@ -1,6 +1,7 @@
 """The ground station by its events and actions: what it stores, what it acknowledges, and what it ignores."""
 
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -238,3 +239,22 @@ def test_the_first_bytes_of_a_layer_stay():
     store.add([ALERT])
     assert store.add([other]) == ()
     assert store.payload(ALERT.address) == ALERT.payload
+
+
+def test_a_packet_that_one_station_began_is_not_continued_by_the_next():
+    def uplink_frames(bench, scene):
+        alerts = (record(ALERTS_PRODUCT, step, size_bytes=1) for step in range(180))
+        for alert in alerts:
+            bench.hear_express(replace(alert, address=replace(alert.address, scene=scene)))
+        answers = iter(lambda: [one for one in bench.tell(TransmitterReady()) if isinstance(one, TransmitFrame)], [])
+        return [bench.verifier.verify(one.frame).open_frame for answer in answers for one in answer]
+
+    # Receipts of as many layers take as many frames, and the sixth crosses to the next frame at the same byte.
+    before, after = Bench(), Bench(in_contact=False)
+    after.now_ms += 60_000
+    after.tell(ContactStarted(contact=CONTACT))
+    first, second = uplink_frames(before, 0x01020304), uplink_frames(after, 0x05060708)
+    satellite = FrameReader(PROFILE.spacecraft_id, frame_bytes=PROFILE.uplink_frame_bytes - SECURITY_BYTES)
+    heard = [satellite.feed(frame) for frame in first[:5] + second[5:]]
+    scenes = [{one.scene for one in decode_receipt(packet.data)} for one in heard for packet in one.packets]
+    assert {0x01020304} in scenes and all(len(each) == 1 for each in scenes), "a receipt is half of either station"
