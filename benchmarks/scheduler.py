@@ -79,7 +79,7 @@ class DeliveryRow:
 
 def speed_rows(streams: Streams, *, layers: int, contacts: int, runs: int) -> Iterable[SpeedRow]:
     """Full plan, then events."""
-    scenes = max(2, layers // 165)
+    scenes = max(2, layers // 130)
     trace = day_of_scenes(streams, scenes=scenes)
     backlog = trace.layers[:layers]
     now_ms = START_MS + DAY_MS

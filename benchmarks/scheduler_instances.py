@@ -34,10 +34,9 @@ def instance(kind: str, *, products: int, contacts: int, share: float, seed: int
         _contact(n, max(50, room // 1000) if kind == "tiny first contact" and n == 0 else room) for n in range(contacts)
     ]
     if kind == "deadlines before contacts":
+        deadlines_ms = {one.address.product: chance.choice(windows).aos_ms - chance.randint(0, 1000) for one in layers}
         layers = [
-            replace(one, deadline_ms=chance.choice(windows).aos_ms - chance.randint(0, 1000))
-            if chance.random() < 0.5
-            else one
+            replace(one, deadline_ms=deadlines_ms[one.address.product]) if one.address.product % 2 else one
             for one in layers
         ]
     if kind == "huge layers":

@@ -13,8 +13,8 @@ from typing import Final
 
 import numpy as np
 
+from downlink.contact_demand import SortedGroups, Thresholds
 from downlink.contact_groups import Groups
-from downlink.contact_prices import SortedGroups, least_density
 from downlink.layer_table import NEVER_MS, Flags, Floats, Ints, LayerTable
 
 NOT_PLANNED: Final = -1
@@ -56,6 +56,8 @@ class ContactFill:
     def __init__(self, table: LayerTable, groups: Groups, ranked: SortedGroups, prices: Floats) -> None:
         """`prices` is (c,) points per byte."""
         self._groups, self._ranked, self._prices = groups, ranked, prices
+        self._thresholds = Thresholds(groups.factor, prices)
+        self._reach: dict[float, Ints] = {}
         self._row_bytes = table.size_bytes
         self._row_contact = np.full(len(table), NOT_PLANNED, np.int64)
         self._group_contact = np.full(len(groups), NOT_PLANNED, np.int64)
@@ -88,6 +90,8 @@ class ContactFill:
         Layers above the rest of the room are left out, so that every other fits whatever went before it.
         """
         known = int(np.searchsorted(overdue.due_ms, now_ms, side="right"))
+        if not known:
+            return 0
         rows, group = overdue.rows[:known], overdue.group[:known]
         waits = ~self._sent[group] & (self._next[group] == rows)
         rows, group = rows[waits], group[waits]
@@ -112,10 +116,7 @@ class ContactFill:
 
     def _send_certain(self, contact: int, room: int) -> int:
         """Send the groups that gain more than the contact's price, if they all fit: no need to rank them; bytes spent."""
-        offered = self._prices[contact : contact + 1] * CERTAIN
-        fresh = self._gather(
-            self._ranked.position(least_density(self._groups.factor, self._prices, contact, offered))[0]
-        )
+        fresh = self._gather(contact, CERTAIN)
         ready = self._can_go(fresh)
         certain = fresh[ready]
         spent = int(self._size[certain].sum())
@@ -129,12 +130,11 @@ class ContactFill:
 
     def _fill_up(self, contact: int, room: int, *, whole_room: int) -> None:
         """Fill the rest of a contact: with groups near its price and what was passed on, then from further down."""
-        prices = self._prices[contact] * np.array(LOOK_BELOW)
         chosen = self._passed_on
         too_large: list[int] = []
         self._rounds_left = GAP_ROUNDS
-        for ends in self._ranked.position(least_density(self._groups.factor, self._prices, contact, prices)):
-            chosen = np.concatenate([chosen, self._gather(ends)])
+        for times in LOOK_BELOW:
+            chosen = np.concatenate([chosen, self._gather(contact, times)])
             chosen = chosen[~self._sent[chosen]]
             room, too_large = self._take(contact, self._in_order(contact, chosen), room, whole_room=whole_room)
             if room <= UNUSED * whole_room or self._rounds_left <= 0:
@@ -143,11 +143,16 @@ class ContactFill:
             room -= self._cut_to_fit(contact, group, room)
         self._passed_on = chosen[~self._sent[chosen]]
 
-    def _gather(self, ends: Ints) -> Ints:
-        """The groups of each law that no contact has looked at yet, down to these positions."""
+    def _gather(self, contact: int, times: float) -> Ints:
+        """The groups that no contact has looked at yet and that would pay so many times this contact's price."""
+        if times not in self._reach:
+            self._reach[times] = self._ranked.position(self._thresholds.everywhere(times * self._prices))
+        ends = self._reach[times][contact]
         ranges = [np.arange(low, high) for low, high in zip(self._reached, ends, strict=True) if low < high]
+        if not ranges:
+            return np.zeros(0, np.int64)
         self._reached = np.maximum(self._reached, ends)
-        fresh: Ints = self._ranked.order[np.concatenate(ranges)] if ranges else np.zeros(0, np.int64)
+        fresh: Ints = self._ranked.order[np.concatenate(ranges)]
         fresh = fresh[~self._gathered[fresh] & ~self._sent[fresh]]
         self._gathered[fresh] = True
         return fresh

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from downlink.contact import Contact
-from downlink.layer_table import NEVER_MS, Flags, Floats, Ints, LayerTable, joined_steps, products_of
+from downlink.layer_table import NEVER_MS, Flags, Floats, Ints, LayerTable, joined_steps
 from downlink.requests import LayerRequest
 
 LAWS_LIMIT: Final = 256
@@ -48,7 +48,7 @@ class Groups:
     largest_bytes: Ints
     """(g,) the largest layer of the group."""
     density: Floats
-    """(g,) value per byte now, requests left out."""
+    """(g,) value per byte now, over the boost."""
     follows: Flags
     """(g,) whether the group needs the one before it."""
     law: Ints
@@ -56,9 +56,9 @@ class Groups:
     factor: Floats
     """(laws, c) what the value per byte is multiplied by in each contact; 0 where the layer is not there yet, or dead."""
     boost: Floats
-    """(g,) what a request multiplies the value by now."""
+    """(g,) what a request multiplies the value of the group's most valuable step by now."""
     worth: Floats
-    """(n,) value of each layer of the table now, requests left out."""
+    """(n,) value of each layer of the table now, over the boost of its group."""
     request_of_row: Ints
     """(n,) number of the request that raises each layer of the table, counted from 1; 0 where none does."""
 
@@ -89,23 +89,23 @@ def windows_at(
 def groups_at(table: LayerTable, windows: Windows, requests: Sequence[LayerRequest], now_ms: int) -> Groups:
     """Groups of all layers of the table, with their worth at `now_ms` and in each of the contacts."""
     asked = _request_of_rows(table, requests, now_ms)
-    boost_of_request = boosts_at(requests, now_ms)
-    worth = table.values_at(now_ms)
-    joined, mixed = _joined_at(table, worth * boost_of_request[asked], asked)
+    boost_of_row = boosts_at(requests, now_ms)[asked]
+    worth = table.values_at(now_ms) * boost_of_row
+    joined, mixed = _joined_at(table, worth, asked)
     first = np.flatnonzero(~joined)
     speaker = _speaker(first, worth, mixed)
     law, speaker_of_law = _laws(table, windows, asked, speaker, now_ms)
-    sizes = _sums(table.size_bytes.astype(np.float64), first)
-    follows = table.continues()[first]
+    sizes, boost = _sums(table.size_bytes.astype(np.float64), first), boost_of_row[speaker]
+    worth /= np.repeat(boost, np.diff(first, append=len(table)))
     return Groups(
         first=first,
         size_bytes=sizes,
         largest_bytes=np.maximum.reduceat(table.size_bytes, first) if len(first) else first,
         density=_sums(worth, first) / sizes,
-        follows=follows,
+        follows=table.continues()[first],
         law=law,
         factor=_factors(table, windows, requests, asked, speaker_of_law, now_ms),
-        boost=boost_of_request[asked[speaker]],
+        boost=boost,
         worth=worth,
         request_of_row=asked,
     )
@@ -141,8 +141,7 @@ def _joined_at(table: LayerTable, worth: Floats, asked: Ints) -> tuple[Flags, bo
     differs[1:] |= (asked[1:] != asked[:-1]) & table.continues()[1:]
     if not differs.any():
         return table.joined, False
-    products = products_of(table.keys)
-    rows = np.isin(products, np.unique(products[differs]))
+    rows = np.isin(table.product, np.unique(table.product[differs]))
     joined = table.joined.copy()
     joined[rows] = joined_steps(table.size_bytes[rows], worth[rows], table.continues()[rows])
     return joined, True
@@ -161,14 +160,15 @@ def _speaker(first: Ints, worth: Floats, mixed: bool) -> Ints:
 def _laws(table: LayerTable, windows: Windows, asked: Ints, speaker: Ints, now_ms: int) -> tuple[Ints, Ints]:
     """(g,) the law of each group, and (laws,) a row that follows it."""
     captured, deadline = table.captured_ms[speaker], table.deadline_ms[speaker]
+    others = asked[speaker]
     future = np.flatnonzero(captured > now_ms)
-    scenes = np.zeros(len(speaker), np.int64)
-    scenes[future] = 1 + np.unique(captured[future], return_inverse=True)[1]
-    last_contact = np.full(len(speaker), len(windows))
+    if len(future):
+        others[future] += (int(asked.max()) + 1) * (1 + np.unique(captured[future], return_inverse=True)[1])
     mortal = np.flatnonzero(deadline != NEVER_MS)
-    last_contact[mortal] = np.searchsorted(windows.middle_ms, deadline[mortal])
-    others = _numbered(_numbered(scenes) * (len(windows) + 1) + last_contact)
-    others = _numbered(others * (int(asked.max(initial=0)) + 1) + asked[speaker])
+    if len(mortal):
+        others = _numbered(others) * (len(windows) + 2)
+        others[mortal] += 1 + np.searchsorted(windows.middle_ms, deadline[mortal])
+    others = _numbered(others)
     law = _numbered(others * len(table) + _half_life_codes(table.half_life_s[speaker], None))
     for bins in BINS_PER_OCTAVE:
         if law.max(initial=0) < LAWS_LIMIT:

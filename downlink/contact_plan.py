@@ -20,9 +20,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from downlink.contact import Contact
+from downlink.contact_demand import sort_groups
 from downlink.contact_fill import NOT_PLANNED, ContactFill, overdue_layers
 from downlink.contact_groups import Groups, Windows, boosts_at, groups_at, windows_at
-from downlink.contact_prices import PriceList, find_prices, price_bound, sort_groups
+from downlink.contact_prices import PriceList, find_prices, price_bound
 from downlink.errors import ScheduleError
 from downlink.layer_table import NEVER_MS, Flags, Floats, Ints, LayerTable, address_key, layer_table
 from downlink.products import ALERTS_PRODUCT, Layer, LayerAddress

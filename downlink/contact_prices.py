@@ -17,23 +17,19 @@ from typing import Final
 
 import numpy as np
 
-from downlink.contact_groups import Groups
-from downlink.layer_table import Floats, Ints
+from downlink.contact_demand import TINY, SortedGroups, Thresholds
+from downlink.layer_table import Floats
 
-OCTAVES_PER_LAW: Final = 4096.0
-"""Distance between laws in the sorting key, wider than the range of log2 of any value per byte."""
 CLOSING_IN: Final = 0.02
 """Distance of the prices tried from where the search expects the right one, as a share of the bracket."""
-NEARBY: Final = 1.06
+NEARBY: Final = (0.0, 0.9, 0.95, 0.98, 0.99, 1.0, 1.01, 1.02, 1.05, 1.1)
+"""Prices tried first, as multiples of the guess."""
 WIDENING: Final = 8.0
-"""A price is searched nearby at first, and further and further away where it is not there."""
+"""How much further away a price is searched each time it is not found."""
 FINENESS: Final = 5e-3
 """A price is searched until it is known to this share of itself; demand is taken as a straight line in between."""
 FULL: Final = 1 - 1e-6
 """Share of its room from which on a contact counts as full."""
-TINY: Final = 1e-30
-WORTHLESS: Final = 1e-300
-"""Value per byte up to which a layer counts as worth nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,74 +42,6 @@ class PriceList:
     """No plan is worth more than this."""
     relaxed_value: float
     """What the last fill with divisible groups is worth."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SortedGroups:
-    """Groups that are worth something, by law and falling value per byte, with running totals."""
-
-    order: Ints
-    """(m,) numbers of the groups in this order."""
-    sorting_key: Floats
-    """(m,) law times OCTAVES_PER_LAW minus log2 of the density, rising."""
-    density: Floats
-    """(m,)"""
-    start: Ints
-    """(laws + 1,) where each law begins."""
-    bytes_before: Floats
-    """(m + 1,) bytes of all groups before."""
-    value_before: Floats
-    """(m + 1,) value now of all groups before."""
-
-    def position(self, threshold: Floats) -> Ints:
-        """(..., laws) positions behind the last group of each law whose value per byte is at least the threshold."""
-        laws = np.arange(len(self.start) - 1)
-        key = laws * OCTAVES_PER_LAW - np.log2(np.clip(threshold, WORTHLESS, 1 / WORTHLESS))
-        return np.clip(np.searchsorted(self.sorting_key, key, side="right"), self.start[:-1], self.start[1:])
-
-    def bytes_above(self, threshold: Floats) -> Floats:
-        """(..., laws) bytes of the groups of each law whose value per byte is at least the threshold."""
-        return self.bytes_before[self.position(threshold)] - self.bytes_before[self.start[:-1]]
-
-    def density_around(self, taken_bytes: Floats) -> tuple[Floats, Floats]:
-        """(..., laws) value per byte of the last byte taken and of the next one, when so many bytes of each law are taken.
-
-        The last is infinite where none is taken, the next 0 where none is left.
-        """
-        whole = self.bytes_before[self.start[:-1]] + taken_bytes
-        last = np.searchsorted(self.bytes_before, whole) - 1
-        following = np.searchsorted(self.bytes_before, whole, side="right") - 1
-        bounded = np.append(self.density, 0.0)
-        return (
-            np.where(last < self.start[:-1], np.inf, bounded[last]),
-            np.where(following >= self.start[1:], 0.0, bounded[following]),
-        )
-
-    def value_of(self, taken_bytes: Floats) -> Floats:
-        """(..., laws) value now of the first so many bytes of each law."""
-        whole = self.bytes_before[self.start[:-1]] + taken_bytes
-        return np.interp(whole, self.bytes_before, self.value_before) - self.value_before[self.start[:-1]]
-
-
-def sort_groups(groups: Groups, room_bytes: Ints) -> SortedGroups:
-    """Groups that are worth nothing are left out, and those with a layer that no contact has room for."""
-    laws = groups.factor.shape[0]
-    alive = (groups.density > WORTHLESS) & (groups.factor.max(axis=1, initial=0.0)[groups.law] > 0)
-    alive = np.flatnonzero(alive & (groups.largest_bytes <= room_bytes.max(initial=0)))
-    key = np.asarray(groups.law[alive] * OCTAVES_PER_LAW - np.log2(groups.density[alive]), np.float64)
-    at = np.argsort(key)
-    if (key[at[1:]] == key[at[:-1]]).any():
-        at = np.argsort(key, kind="stable")  # ties by address; this sort is the slower one
-    order = alive[at]
-    sizes, density = groups.size_bytes[order], groups.density[order]
-    return SortedGroups(
-        order=order,
-        sorting_key=key[at],
-        density=density,
-        start=np.searchsorted(key[at], (np.arange(laws + 1) - 0.5) * OCTAVES_PER_LAW),
-        bytes_before=np.concatenate([[0.0], np.cumsum(sizes)]),
-        value_before=np.concatenate([[0.0], np.cumsum(sizes * density)]),
-    )
 
 
 def find_prices(
@@ -164,30 +92,30 @@ def price_bound(ranked: SortedGroups, factor: Floats, room_bytes: Floats, prices
     return float(prices @ room_bytes + gains.clip(min=0.0).sum())
 
 
-def least_density(factor: Floats, prices: Floats, contact: int, offered: Floats) -> Floats:
-    """(k, laws) value per byte now from which a group pays each of the (k,) offered prices for this contact rather than wait.
-
-    Waiting means the best of the later contacts at their prices, or not being sent at all.
-    """
-    later = np.concatenate([factor[:, contact + 1 :], np.zeros((len(factor), 1))], axis=1)
-    gain = 1 / np.maximum(factor[:, contact, None] - later, TINY)
-    costs = offered[:, None] - np.append(prices[contact + 1 :], 0.0)
-    least = (costs[:, None, :] * gain).max(axis=2)
-    return np.where(factor[:, contact] > 0, least, np.inf)
-
-
 def _fill(ranked: SortedGroups, factor: Floats, room_bytes: Floats, prices: Floats) -> Floats:
     """(c + 1, laws) bytes of each law taken before each contact, when each contact takes what gains most by not waiting."""
     taken = np.zeros((len(room_bytes) + 1, len(factor)))
-    paid = 0.0
+    thresholds = Thresholds(factor, prices)
+    nearby = np.stack([ranked.bytes_above(thresholds.everywhere(times * prices)) for times in NEARBY], axis=1)
     dearest = 2 * float(ranked.density.max()) * float(factor.max())
-    for contact, room in enumerate(room_bytes):
-        before = taken[contact]
+    paid = 0.0
+    for contact, room in enumerate(room_bytes.tolist()):
+        before, guess = taken[contact], float(prices[contact])
+        bids = np.maximum(nearby[contact] - before, 0.0)
+        totals = bids.sum(axis=1)
+        if totals[0] <= room:
+            fits = bids[0]
+        elif totals[1] > room >= totals[-1]:
+            high = int(np.argmax(totals <= room))
+            fits = bids[high] + (room - totals[high]) / (totals[high - 1] - totals[high]) * (
+                bids[high - 1] - bids[high]
+            )
+        else:
 
-        def wanted(offered: Floats, contact: int = contact, before: Floats = before) -> Floats:
-            return np.maximum(ranked.bytes_above(least_density(factor, prices, contact, offered)), before) - before
+            def wanted(offered: Floats, contact: int = contact, before: Floats = before) -> Floats:
+                return np.maximum(ranked.bytes_above(thresholds.at(contact, offered)) - before, 0.0)
 
-        fits, paid = _bytes_that_fit(wanted, float(room), float(prices[contact]) or paid, dearest)
+            fits, paid = _bytes_that_fit(wanted, room, guess or paid, dearest)
         taken[contact + 1] = before + fits
     return taken
 
@@ -218,7 +146,7 @@ def _bytes_that_fit(
 
 def _bracket(wanted: Callable[[Floats], Floats], room: float, guess: float, dearest: float) -> tuple[Floats, Floats]:
     """(2,) a price that is too low (or 0) and one that is not, and (2, laws) what is wanted at them."""
-    ends = guess * np.array([1 / NEARBY, NEARBY])
+    ends = guess * np.array([1 / WIDENING, 1.0])
     bids = wanted(ends)
     while bids[1].sum() > room:
         ends = ends[1] * np.array([1.0, WIDENING])
@@ -226,8 +154,6 @@ def _bracket(wanted: Callable[[Floats], Floats], room: float, guess: float, dear
     while bids[0].sum() <= room and ends[0] > 0:
         ends = ends[0] * np.array([1 / WIDENING if ends[0] > dearest * TINY else 0.0, 1.0])
         bids = np.stack([wanted(ends[:1])[0], bids[0]])
-    if bids[0].sum() <= room:
-        ends, bids = np.zeros(2), np.stack([bids[0], bids[0]])
     return ends, bids
 
 

@@ -28,6 +28,8 @@ class LayerTable:
 
     keys: Ints
     """(n,) addresses as numbers (`address_key`), rising."""
+    product: Ints
+    """(n,) one number per product, never falling (`products_of`)."""
     size_bytes: Ints
     """(n,)"""
     value: Floats
@@ -75,9 +77,8 @@ class LayerTable:
 
     def continues(self) -> Flags:
         """(n,) whether the row is a later step of the product of the row before it."""
-        products = products_of(self.keys)
-        same = np.zeros(len(products), np.bool_)
-        same[1:] = products[1:] == products[:-1]
+        same = np.zeros(len(self), np.bool_)
+        same[1:] = self.product[1:] == self.product[:-1]
         return same
 
     def values_at(self, now_ms: int, rows: Ints | slice = ALL_ROWS) -> Floats:
@@ -104,6 +105,7 @@ def layer_table(layers: Iterable[Layer]) -> LayerTable:
     deadlines = (NEVER_MS if layer.deadline_ms is None else layer.deadline_ms for layer in objects)
     table = LayerTable(
         keys=keys,
+        product=products_of(keys),
         size_bytes=np.array([layer.size_bytes for layer in objects], np.int64),
         value=np.array([layer.value for layer in objects], np.float64),
         half_life_s=np.array([layer.half_life_s for layer in objects], np.float64),
@@ -148,14 +150,13 @@ def joined_steps(size_bytes: Ints, value: Floats, continues: Flags) -> Flags:
 
 def _hulled(table: LayerTable, keys: Ints) -> LayerTable:
     """The table with the groups of the products that `keys` belong to formed anew, from values at capture."""
-    products = products_of(table.keys)
-    changed = products_of(keys)
-    edges = np.zeros(len(table) + 1, np.int64)
-    np.add.at(edges, np.searchsorted(products, changed, "left"), 1)
-    np.add.at(edges, np.searchsorted(products, changed, "right"), -1)
-    dirty = np.cumsum(edges[:-1]) > 0
-    if dirty.any():
-        table.joined[dirty] = joined_steps(table.size_bytes[dirty], table.value[dirty], table.continues()[dirty])
+    changed = np.unique(products_of(keys))
+    ranges = zip(np.searchsorted(table.product, changed), np.searchsorted(table.product, changed, "right"), strict=True)
+    rows = np.concatenate([np.arange(first, stop) for first, stop in ranges]) if len(changed) else changed
+    if len(rows):
+        product = table.product[rows]
+        continues = np.append(False, product[1:] == product[:-1])
+        table.joined[rows] = joined_steps(table.size_bytes[rows], table.value[rows], continues)
     return table
 
 
