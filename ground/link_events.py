@@ -2,10 +2,20 @@
 
 from dataclasses import dataclass
 
+from downlink.command import Order
 from downlink.link_events import ContactEnded, ContactStarted, FrameHeard, TransmitFrame, TransmitterReady, WakeAt
 from downlink.products import LayerAddress
 
-Event = ContactStarted | ContactEnded | TransmitterReady | FrameHeard
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderGiven:
+    """Event: the operator wants something of the satellite."""
+
+    order: Order
+    """What; it is durable once the event has been handled."""
+
+
+Event = ContactStarted | ContactEnded | TransmitterReady | FrameHeard | OrderGiven
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ from downlink.products import LayerAddress
 from downlink.record import HEADER, OVERHEAD_BYTES, Record, bytes_after_header, scan_records
 from downlink.transfer_frame import FRAME_COUNT_MODULUS
 from ground.command_desk import CommandDesk
-from ground.link_events import Action, Event, LayersArrived
+from ground.link_events import Action, Event, LayersArrived, OrderGiven
 from ground.store import LayerStore
 
 LINK_REPORT_MS: Final = 5000
@@ -96,6 +96,9 @@ class GroundStation:
                 return []
             case ContactEnded():
                 return self._end_contact(now_ms)
+            case OrderGiven():
+                self.desk.issue(event.order, now_ms)
+                return []
             case FrameHeard():
                 return self._hear(event.frame, now_ms)
             case TransmitterReady():

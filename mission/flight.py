@@ -11,6 +11,7 @@ from pathlib import Path
 from downlink.contact_plan import PlannerSettings
 from downlink.link_profile import LinkProfile
 from downlink.products import Layer, LayerAddress
+from ground.link_events import OrderGiven
 from ground.store import LayerStore
 from mission.contacts import PlannedContact, capture_times_ms, plan_contacts
 from mission.eclipse import sunlight_intervals
@@ -120,6 +121,10 @@ class Flight:
                 ready_ms,
                 lambda n=number, f=frame, t=at_ms: scenes.append(self._process(world, power, layers, n, f, t)),  # type: ignore[misc]
             )
+        start_ms = self.scenario.start_ms
+        for section in self.scenario.order:
+            given = OrderGiven(order=section.order(start_ms))
+            world.schedule(start_ms + round(section.at_s * 1000), lambda g=given: world.tell_station(g))  # type: ignore[misc]
         world.schedule(contacts[-1].contact.los_ms + AFTER_LAST_CONTACT_MS, lambda: None)
         world.run()
         return FlightRecord(

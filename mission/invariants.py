@@ -164,6 +164,8 @@ class Invariants:
             self._fail("everything owed arrives", f"the ground lacks {_named(missing)}")
         if self._world.computer.open_files:
             self._fail("files come to an end", f"{self._world.computer.open_files} files under way on board")
+        if outstanding := self._world.station.desk.outstanding:
+            self._fail("every order is executed", f"{len(outstanding)} orders are not acknowledged: {outstanding[0]}")
         if self._world.station.open_files:
             self._fail("files come to an end", f"{self._world.station.open_files} files under way on the ground")
 

@@ -30,6 +30,7 @@ from mission.report_model import (
     LedgerFigures,
     LinkFigures,
     QualityFigures,
+    UplinkFigures,
 )
 from onboard.pipeline import ProcessedScene
 from onboard.sensor_frame import SensorFrame
@@ -198,6 +199,18 @@ def link_figures(record: FlightRecord) -> LinkFigures:
         retransmitted_bytes=sum(log.repeated_bytes for log in logs),
         idle_bytes=sum(max(0, log.contact.capacity_bytes - log.sent_bytes) for log in logs),
         naks=record.world.computer.naks_heard,
+        uplink=_uplink_figures(record),
+    )
+
+
+def _uplink_figures(record: FlightRecord) -> UplinkFigures:
+    counts, desk = record.world.computer.gate.counts, record.world.station.desk
+    given = len(record.scenario.order)
+    return UplinkFigures(
+        frames_accepted=counts.accepted,
+        frames_refused=counts.refused,
+        orders_given=given,
+        orders_acknowledged=given - len(desk.outstanding) - desk.expired_orders,
     )
 
 

@@ -119,6 +119,16 @@ def _rung_legend(run: RunReport) -> Markup:
     return element("ul", items, class_="legend")
 
 
+def _uplink_note(run: RunReport) -> str:
+    """What went up, in a sentence or two."""
+    uplink = None if run.report.link is None else run.report.link.uplink
+    if uplink is None:
+        return ""
+    said = f"Up: {plural(uplink.frames_accepted, 'authentic frame')}, {uplink.frames_refused:,} refused"
+    orders = f"; {uplink.orders_acknowledged} of {plural(uplink.orders_given, 'order')} executed"
+    return said + (orders if uplink.orders_given else "") + "."
+
+
 def _link_section(run: RunReport) -> Markup | None:
     if not run.sent:
         return _section("What was sent, in which order", lead="Nothing was sent.")
@@ -142,7 +152,7 @@ def _link_section(run: RunReport) -> Markup | None:
         sent_table(run),
         element("h3", "Contacts") if run.report.contacts else None,
         contact_table(run.report) if run.report.contacts else None,
-        element("p", "A layer counts in the contact in which it became whole.", class_="note")
+        element("p", f"A layer counts in the contact in which it became whole. {_uplink_note(run)}", class_="note")
         if run.report.contacts
         else None,
         lead=lead,

@@ -235,6 +235,19 @@ class ContactFigures(ReportPart):
     idle_bytes: Count
 
 
+class UplinkFigures(ReportPart):
+    """What reached the satellite."""
+
+    frames_accepted: Count
+    """Authentic and new."""
+    frames_refused: Count
+    """Damaged, foreign, forged, replayed or malformed."""
+    orders_given: Count
+    """By the scenario."""
+    orders_acknowledged: Count
+    """Reported executed by the satellite."""
+
+
 class LinkFigures(ReportPart):
     """Totals of the link over all contacts."""
 
@@ -244,6 +257,7 @@ class LinkFigures(ReportPart):
     retransmitted_bytes: Count = 0
     idle_bytes: Count = 0
     naks: Count = 0
+    uplink: UplinkFigures | None = None
 
 
 class SoftwareFigures(ReportPart):

@@ -19,6 +19,7 @@ from mission.scenario_contacts import ContactSection, ContactsSection
 from mission.scenario_link import ChannelSection, LinkSection
 from mission.scenario_onboard import DetectorSection, PolicySection, PowerSection, SensorSection, StoreSection
 from mission.scenario_orbit import OrbitSection
+from mission.scenario_orders import OrderSection
 from mission.scenario_problems import problems_of
 from mission.scenario_radio import RadioSection
 from mission.scenario_section import NonNegativeInt, Section
@@ -81,6 +82,8 @@ class Scenario(Section):
     """What the link does to frames."""
     link: LinkSection = LinkSection()
     """Frames and timers."""
+    order: Annotated[tuple[OrderSection, ...], Field(strict=False)] = ()
+    """What the ground orders."""
     security: SecuritySection = SecuritySection()
     """Keys of the uplink."""
     store: StoreSection = StoreSection()

@@ -5,9 +5,11 @@ from collections import Counter
 from dataclasses import dataclass, replace
 
 from downlink import link_events
+from downlink.command import Order
 from downlink.contact import Contact
 from downlink.frame_security import ERROR_CONTROL_BYTES
 from downlink.transfer_frame import decode_transfer_frame, frame_is_intact
+from ground import link_events as ground_events
 from ground.station import GroundStation
 from mission.channel import ChannelSettings
 from mission.contacts import PlannedContact
@@ -43,6 +45,7 @@ FAULTS = (
     "ground power losses",
     "journals compacted",
     "layers evicted",
+    "orders given",
 )
 """Everything that a seeded mission may suffer."""
 KEYS = LinkKeys(reboot_lockout_ms=200)
@@ -128,6 +131,8 @@ class SeededFlight:
             world.schedule(at_ms, self._save_ground)
         for at_ms in mission.compactions_ms:
             world.schedule(at_ms, self._compact)
+        for at_ms, order in mission.orders:
+            world.schedule(at_ms, lambda o=order: self._give(o))  # type: ignore[misc]
         world.as_heard_on_board = self._record_uplink
         for at_ms in mission.attacks_ms:
             world.schedule(at_ms, self._attack)
@@ -175,6 +180,10 @@ class SeededFlight:
         for _ in range(self._misreading.whole(1, 8)):
             zone[self._misreading.whole(0, len(zone) - 1)] ^= 1 << self._misreading.whole(0, 7)
         return replace(read, packet_zone=bytes(zone)).encode()
+
+    def _give(self, order: Order) -> None:
+        self.faults["orders given"] += 1
+        self.world.tell_station(ground_events.OrderGiven(order=order))
 
     def _record_uplink(self, frame: bytes) -> None:
         """Somebody writes down what goes up, to say it again."""

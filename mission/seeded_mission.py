@@ -6,8 +6,11 @@ Every mission draws which kinds of fault it has at all, so that each kind also m
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from downlink.command import DropScene, Order, RequestLayers
 from downlink.contact import Contact
 from downlink.link_profile import LinkProfile
+from downlink.products import ALERTS_PRODUCT, FIRST_BLOCK, FIRST_CHIP, SUMMARY_PRODUCT
+from downlink.requests import LayerRequest
 from mission.channel import ChannelSettings, GilbertElliott
 from mission.contacts import PlannedContact
 from mission.dice import Dice
@@ -19,6 +22,7 @@ FRAMES = (40, 300)
 """Transfer frames that the captured bytes fill."""
 LARGEST_MISSION_BYTES = 400_000
 WORST_MEAN_LOSS = 0.4
+FAR_FUTURE_MS = 1 << 40
 HARSH_LOSS = 0.3
 HARSH_REBOOTS = 10
 
@@ -53,6 +57,8 @@ class SeededMission:
     """Bytes of the uplink journal from one loss of power to the next."""
     ground_power_bytes: tuple[int, ...]
     """Bytes written on the ground from one loss of power to the next."""
+    orders: tuple[tuple[int, Order], ...]
+    """When the ground gives which order."""
     attacks_ms: tuple[int, ...]
     """Somebody sends up what was sent up before, as it was and changed."""
     strangers: tuple[Stranger, ...]
@@ -68,7 +74,14 @@ class SeededMission:
     @property
     def end_ms(self) -> int:
         """When the last planned thing happens."""
-        moments = (self.onboard_reboots_ms, self.ground_reboots_ms, self.ground_snapshots_ms, self.compactions_ms)
+        orders_ms = tuple(at_ms for at_ms, _ in self.orders)
+        moments = (
+            orders_ms,
+            self.onboard_reboots_ms,
+            self.ground_reboots_ms,
+            self.ground_snapshots_ms,
+            self.compactions_ms,
+        )
         last_ms = (self.contacts[-1].contact.los_ms, self.captures[-1].at_ms)
         return max([*last_ms, *(at_ms for each in moments for at_ms in each)])
 
@@ -108,6 +121,7 @@ def seeded_mission(seed: int) -> SeededMission:
         onboard_power_bytes=power_bytes(total_bytes),
         uplink_power_bytes=power_bytes(600),
         ground_power_bytes=power_bytes(total_bytes),
+        orders=tuple((at_ms, _order(dice, scenes=len(times_ms))) for at_ms in moments(0.5, 5)),
         attacks_ms=moments(0.5, 6),
         strangers=tuple(
             stranger(dice, profile, at_ms=dice.whole(0, end_ms), express=express) for _ in range(dice.whole(0, 6))
@@ -149,6 +163,22 @@ def _harsh(dice: Dice, planned: PlannedContact) -> PlannedContact:
         downlink=harsh(planned.downlink),
         uplink=None if planned.uplink is None else harsh(planned.uplink),
     )
+
+
+def _order(dice: Dice, *, scenes: int) -> Order:
+    scene = dice.whole(1, scenes)
+    if dice.chance(0.2):
+        return DropScene(scene=scene)
+    first = dice.pick((SUMMARY_PRODUCT, FIRST_BLOCK, FIRST_CHIP))
+    request = LayerRequest(
+        scene=scene,
+        first_product=first,
+        last_product=ALERTS_PRODUCT,
+        last_step=dice.whole(0, 255),
+        factor=dice.skewed(1, 1000),
+        until_ms=FAR_FUTURE_MS,
+    )
+    return RequestLayers(request=request)
 
 
 def _profile(dice: Dice) -> LinkProfile:

@@ -1,9 +1,12 @@
 """Computer and station on a pretend link: contacts that break off, that only listen, and news in the middle of a file."""
 
+from downlink.command import DropScene, RequestLayers
 from downlink.contact import Contact
 from downlink.link_profile import LinkProfile
 from downlink.products import ALERTS_PRODUCT, FIRST_BLOCK, FIRST_CHIP, SUMMARY_PRODUCT, Layer, LayerAddress, Rung
 from downlink.record import OVERHEAD_BYTES
+from downlink.requests import LayerRequest
+from ground.link_events import OrderGiven
 from mission.channel import ChannelSettings, GilbertElliott
 from mission.contacts import PlannedContact
 from mission.link_ends import ground_station, onboard_computer
@@ -111,6 +114,36 @@ def test_losses_of_a_contact_without_uplink_are_made_good_in_the_next():
     assert world.contact_logs[0].downlink.lost > 3
     arrived = [seen for seen in world.observations if seen.what == "arrived"]
     assert {seen.at_ms // 1_000_000 for seen in arrived} == {0, 5}
+
+
+def order(world, at_ms, what):
+    world.schedule(at_ms, lambda: world.tell_station(OrderGiven(order=what)))
+
+
+def test_a_request_from_the_ground_puts_dull_layers_first():
+    dull, bright = valued(FIRST_BLOCK, size_bytes=90_000), valued(FIRST_BLOCK + 1, size_bytes=90_000, density=5.0)
+    wanted = LayerRequest(
+        scene=9, first_product=FIRST_BLOCK, last_product=FIRST_BLOCK, last_step=255, factor=10.0, until_ms=10_000_000
+    )
+    world = world_of(planned(0, 1000, 500), planned(1, 60_000, 30_000))
+    order(world, 100, RequestLayers(request=wanted))
+    capture(world, 30_000, dull, bright)  # the order came up in the contact before
+    world.run()
+    check_everything_arrived(world, dull, bright)
+    arrived = first_told(world, "arrived")
+    assert arrived[dull.layer.address] < arrived[bright.layer.address]
+    assert world.station.desk.outstanding == ()
+
+
+def test_a_scene_that_is_dropped_gives_way_but_for_what_is_on_its_way():
+    kept, rest = valued(FIRST_BLOCK, size_bytes=60_000, density=2.0), valued(FIRST_BLOCK + 1, size_bytes=60_000)
+    world = world_of(planned(0, 1000, 1000), planned(1, 60_000, 30_000))
+    capture(world, 0, kept, rest)
+    order(world, 1500, DropScene(scene=9))
+    world.run()
+    assert world.station.store.addresses == {kept.layer.address}
+    assert world.computer.store.evicted == {rest.layer.address}
+    assert world.computer.store.account().balanced and world.computer.store.backlog() == ()
 
 
 def test_the_same_seed_gives_the_same_history_and_another_seed_another():

@@ -42,6 +42,9 @@ duration_s = {second_s}
 downlink_bps = 100000
 [channel]
 frame_loss = {frame_loss}
+[[order]]
+at_s = 6001.0
+scene = 1
 """
 
 
@@ -146,6 +149,10 @@ def test_contacts_that_carry_everything_bring_the_original_to_the_last_bit(fly, 
     assert 20.0 < report["latency_s"]["first_alert"] < 30.0
     assert sum(report["energy_j"]["by_step"].values()) == pytest.approx(report["energy_j"]["spent"])
     assert (folder / "report.html").stat().st_size > 10_000
+    uplink = report["link"]["uplink"]
+    assert uplink["frames_accepted"] > 0 and uplink["frames_refused"] == 0
+    assert (uplink["orders_given"], uplink["orders_acknowledged"]) == (1, 1)
+    assert "1 of 1 order executed" in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_journals_hold_what_the_ledger_says(fly):

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from downlink.command import DropScene
+from downlink.requests import LayerRequest
 from mission.contacts import plan_contacts
 from mission.errors import ScenarioError
 from mission.scenario import SCENARIOS_FOLDER, Scenario, load_scenario, scenario_file, shipped_scenarios
@@ -219,3 +221,37 @@ def test_a_file_that_only_sets_power_is_heard_by_the_default_stations(tmp_path):
         station.name for station in load_scenario().orbit.stations
     ]
     assert plan_contacts(scenario, raw_bytes=1_000_000)
+
+
+def test_orders_become_what_goes_up(tmp_path):
+    scenario = load_scenario(
+        write(
+            tmp_path,
+            LISTED
+            + """
+[[order]]
+at_s = 30
+scene = 2
+products = "chips"
+last_step = 3
+factor = 50.0
+for_s = 600
+
+[[order]]
+at_s = 40.5
+kind = "drop"
+scene = 7
+""",
+        )
+    )
+    request, drop = (section.order(1_000_000) for section in scenario.order)
+    assert drop == DropScene(scene=7)
+    assert request.request == LayerRequest(
+        scene=2, first_product=0x8000, last_product=0xFFFE, last_step=3, factor=50.0, until_ms=1_000_000 + 630_000
+    )
+
+
+def test_an_order_that_says_too_much_is_refused(tmp_path):
+    error = refusal(tmp_path, LISTED + '[[order]]\nat_s = 1\nkind = "drop"\nscene = 1\nfactor = 2.0\n')
+    assert "remove factor" in str(error)
+    assert "order" in str(refusal(tmp_path, LISTED + "[[order]]\nat_s = 1\nscene = 0\n"))
