@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP_FLAGS ?=
 OUT ?= runs/sample
+MINUTES ?= 5
 SAMPLE := sample_data/harbour_20260301.tif sample_data/harbour_20260311.tif
 TRUTH := $(foreach scene,$(SAMPLE),--truth $(scene:.tif=.geojson))
 
@@ -13,7 +14,7 @@ export YOLO_AUTOINSTALL := false
 export OPENVINO_TELEMETRY := false
 export DO_NOT_TRACK := 1
 
-.PHONY: run test check bench sample clean
+.PHONY: run test check bench sample clean fuzz
 
 run: $(VENV)/.runtime
 	$(BIN)/tianshu run $(SAMPLE) $(TRUTH) --out $(OUT) --replace
@@ -28,6 +29,10 @@ check: $(VENV)/.development
 
 bench: $(VENV)/.development
 	$(BIN)/python -m benchmarks
+
+# Every decoder and both ends of the link under a coverage-guided fuzzer for MINUTES in all.
+fuzz: $(VENV)/.fuzz
+	$(BIN)/python -m tests.fuzz.run --minutes $(MINUTES)
 
 sample: $(VENV)/.development
 	$(BIN)/python -m sample_data.generate --out sample_data
@@ -47,3 +52,7 @@ $(VENV)/.runtime: pyproject.toml | $(BIN)/python
 $(VENV)/.development: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --editable ".[train,onnx,dev]"
 	touch $@ $(VENV)/.runtime
+
+$(VENV)/.fuzz: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) --editable ".[train,onnx,dev,fuzz]"
+	touch $@ $(VENV)/.development $(VENV)/.runtime

@@ -52,3 +52,5 @@ class Target:
     """Inputs that lead deep inside: valid encodings, golden bytes."""
     longest: int = 4096
     """Length to which the fuzzer lets inputs grow, bytes."""
+    share: int = 1
+    """Its part of the time of a run: machines have more states than decoders."""

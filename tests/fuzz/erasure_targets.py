@@ -191,6 +191,6 @@ def _link_seeds() -> list[bytes]:
 TARGETS = {
     "symbol_packet": Target(run=symbol_packet, seeds=lambda: _sent_packets()[:-1], longest=2100),
     "erasure_code": Target(run=erasure_code, seeds=_code_seeds, longest=2048),
-    "erasure_link": Target(run=erasure_link, seeds=_link_seeds),
+    "erasure_link": Target(run=erasure_link, seeds=_link_seeds, share=3),
     "erasure_snapshot": Target(run=erasure_snapshot, seeds=lambda: _sent_packets()[-1:], longest=1024),
 }

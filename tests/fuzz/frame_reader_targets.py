@@ -111,7 +111,7 @@ def _flood(tape: Tape, reader: FrameReader) -> None:
     """Many frames in a row that say the same at rising counts."""
     start, step = tape.number(4), 1 + tape.below(600)
     template = _frame_from(tape, count=0)
-    for n in range(tape.below(1800)):
+    for n in range(tape.below(700)):
         count = (start + n * step) % (1 << 28)
         signalling = template[5] & 0xF0 | count >> 24
         reader.feed(
@@ -125,11 +125,11 @@ def _seeds() -> list[bytes]:
     fill = (push + frame) * 3 + long + frame * 4
     zone = b"\x26" + bytes.fromhex("0101c000000203040508010101c0000009") + bytes(range(21))
     hostile = b"\x00" + b"\x01\x07" + zone + b"\x00\x01\x00\x09" + b"\x01\x08" + zone + b"\x00\x01\x01\x05"
-    flood = b"\x00\xff\x00\x00\x00\x05\x00\x01" + zone + b"\x00\x01\x02\x00\x03\xe8"
+    flood = b"\x00\xff\x00\x00\x00\x05\x00\x01" + zone + b"\x00\x01\x02\x00\x02\xb0"
     return [
         b"\x01\x00" + fill + feed, b"\x01\x01" + fill + drop + feed, b"\x01\x02" + fill + twice + late + feed,
         b"\x01\x00" + fill + damage + feed + fill + feed, hostile, flood, b"\x00\xc0" + bytes(range(46)) + b"\xe1\x05abcde",
     ]  # fmt: skip
 
 
-TARGETS = {"frame_reader": Target(run=frame_reader, seeds=_seeds)}
+TARGETS = {"frame_reader": Target(run=frame_reader, seeds=_seeds, share=2)}

@@ -18,18 +18,22 @@ from tests.fuzz.contract import with_crc16
 from tests.fuzz.tape import Tape
 
 SOURCE_ENTITY, DESTINATION_ENTITY = 1, 2
-PLAIN = PduHeader(
-    source_entity_id=SOURCE_ENTITY, destination_entity_id=DESTINATION_ENTITY, transaction_seq=0, entity_id_bytes=1,
-    transaction_seq_bytes=3,
-)  # fmt: skip
 CONDITIONS = tuple(ConditionCode)
+
+
+def plain_header(seq: int, *, unacknowledged: bool = False) -> PduHeader:
+    """The header that both ends of these targets use."""
+    return PduHeader(
+        source_entity_id=SOURCE_ENTITY, destination_entity_id=DESTINATION_ENTITY, transaction_seq=seq, entity_id_bytes=1,
+        transaction_seq_bytes=3, unacknowledged=unacknowledged,
+    )  # fmt: skip
 
 
 def header_from(tape: Tape, *, seq: int) -> PduHeader:
     """Mostly the header that both ends use for transaction `seq`."""
     unusual = tape.byte()
     if unusual < 0xE0:
-        return _with(PLAIN, seq=seq % (1 << 24))
+        return plain_header(seq % (1 << 24), unacknowledged=unusual >= 0xC0)
     width, seq_width = 1 + tape.below(8), 1 + tape.below(8)
     return PduHeader(
         source_entity_id=tape.pick((SOURCE_ENTITY, DESTINATION_ENTITY, 0xFE)),
@@ -40,16 +44,6 @@ def header_from(tape: Tape, *, seq: int) -> PduHeader:
         unacknowledged=bool(unusual & 1),
         with_crc=bool(unusual & 2),
         large_file=bool(unusual & 4),
-    )
-
-
-def _with(header: PduHeader, *, seq: int) -> PduHeader:
-    return PduHeader(
-        source_entity_id=header.source_entity_id,
-        destination_entity_id=header.destination_entity_id,
-        transaction_seq=seq,
-        entity_id_bytes=header.entity_id_bytes,
-        transaction_seq_bytes=header.transaction_seq_bytes,
     )
 
 

@@ -89,7 +89,9 @@ def image(data: bytes) -> None:
     assembly = ImageAssembly(nodata=7.0 if tape.flag() else None)
     for step in range(tape.below(6)):
         payload = product.payloads[step % len(product.payloads)]
-        match tape.below(4):
+        match tape.below(5):
+            case 4:
+                payload = _hostile_start(tape) + tape.chunk()
             case 0:
                 payload = tape.chunk()
             case 1:
@@ -106,6 +108,19 @@ def image(data: bytes) -> None:
             "pixels do not fill the window",
         )
         require(not decoded.lossless or decoded.mse == 0, "a lossless image has an error")
+
+
+def _hostile_start(tape: Tape) -> bytes:
+    """A header that can be read and may announce anything: mostly a small image."""
+    unit = 1 if tape.below(16) else 100
+    height, width, bands = (
+        unit * (1 + tape.below(80)),
+        unit * (1 + tape.below(80)),
+        1 + tape.below(5 if unit == 1 else 256),
+    )
+    bits, levels, steps = tape.pick((8, 16)), tape.below(34), 1 + tape.below(4)
+    fixed = FIXED_FIELDS.pack(1, 9, 7, height % 65536, width % 65536, bands % 256, bits, levels, steps, tape.below(2))
+    return fixed + bytes(range(3, 3 + steps)) + CHECK_AND_MASK.pack(tape.number(4), 0)
 
 
 @cache
@@ -173,6 +188,7 @@ def _image_seeds() -> list[bytes]:
     return [
         bytes((1, 3, 3, 3, 3)), bytes((1, 1, 3)), bytes((1, 2, 3, 1, 0, 4, 9, 8, 7, 6)), bytes((0, 3, 3, 2, 3, 3)),
         bytes((1, 1, 1, 9, 5, 1, 0, 64, 0, 64)), bytes((1, 5, 3, 3, 3, 3, 3)),
+        bytes((1, 1, 4, 1, 20, 30, 2, 1, 2, 0, 0, 0, 0, 0, 0, 40)) + bytes(range(0x80, 0xA8)),
     ]  # fmt: skip
 
 

@@ -46,8 +46,8 @@ def main() -> int:
     arguments = _arguments()
     os.nice(10)
     chosen = arguments.targets or list(TARGETS)
-    seconds = max(1, round(arguments.minutes * 60 / len(chosen)))
-    outcomes = [_fuzz(name, arguments.out, seconds) for name in chosen]
+    second_per_share = arguments.minutes * 60 / sum(TARGETS[name].share for name in chosen)
+    outcomes = [_fuzz(name, arguments.out, max(1, round(second_per_share * TARGETS[name].share))) for name in chosen]
     Console(width=118).print(_table(outcomes))
     crashes = [(outcome.target, crash) for outcome in outcomes for crash in outcome.crashes]
     for target, crash in crashes:

@@ -11,6 +11,8 @@ from downlink.record import HEADER, Record, RecordKind, encode_record, scan_reco
 from ground.command_desk import CommandDesk
 from ground.errors import CommandDeskError
 from ground.store import LayerStore
+from mission.errors import KeyFileError
+from mission.key_file import read_key_file
 from onboard.command_gate import CommandGate
 from onboard.errors import StoreError
 from onboard.store import ProductStore
@@ -49,6 +51,23 @@ def _record_from(tape: Tape) -> bytes:
     body = tape.chunk(64)
     head = HEADER.pack(b"\xeb\x71", 1 + tape.below(6), tape.take(7).ljust(7, b"\1"), len(body) + (tape.byte() == 0xFF))
     return with_crc32(head + body) if tape.below(8) else head + body
+
+
+def key_file(data: bytes) -> None:
+    """Keys or KeyFileError, which shows nothing of a key."""
+    with tempfile.TemporaryDirectory(dir=_fast_folder()) as folder:
+        path = Path(folder) / "keys"
+        path.write_bytes(data)
+        path.chmod(0o600)
+        try:
+            keys = read_key_file(path)
+        except KeyFileError as error:
+            words = [word for word in data.decode("utf-8", "replace").split() if len(word) > 16]
+            require(not any(word[:12] in str(error) for word in words), "the error shows a part of a key")
+            return
+    require(
+        len({key.spi for key in keys}) == len(keys) == len({key.key for key in keys}), "a key or an index comes twice"
+    )
 
 
 def journal_notes(data: bytes) -> None:
@@ -110,7 +129,19 @@ def _note_seeds() -> list[bytes]:
     ]  # fmt: skip
 
 
+def _key_seeds() -> list[bytes]:
+    one, two = b"8 " + bytes(range(32)).hex().encode(), b"65535 " + bytes(range(100, 132)).hex().encode()
+    return [
+        one + b"  # made today\n" + two.replace(b"65535", b"7"),
+        one + b"\n" + two,
+        one[:-1],
+        b"# nothing\n",
+        one * 2,
+    ]
+
+
 TARGETS = {
+    "key_file": Target(run=key_file, seeds=_key_seeds, longest=512),
     "file_journal": Target(run=file_journal, seeds=_file_seeds, longest=1024),
     "journal_notes": Target(run=journal_notes, seeds=_note_seeds, longest=2048),
 }

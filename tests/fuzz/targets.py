@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.fuzz import (
+    both_ends_target,
     cfdp_targets,
     end_targets,
     erasure_targets,
@@ -24,6 +25,7 @@ TARGETS: Final[dict[str, Target]] = {
     **erasure_targets.TARGETS,
     **store_targets.TARGETS,
     **end_targets.TARGETS,
+    **both_ends_target.TARGETS,
 }
 CORPUS: Final = Path(__file__).resolve().parent / "corpus"
 

@@ -343,6 +343,6 @@ TARGETS = {
     "replay_window": Target(
         run=replay_window, seeds=lambda: [b"\x00" + bytes(range(0x50, 0xA0)), b"\x01" + bytes(range(9, 60))]
     ),
-    "command_gate": Target(run=command_gate, seeds=_gate_seeds),
-    "command_desk": Target(run=command_desk, seeds=_desk_seeds),
+    "command_gate": Target(run=command_gate, seeds=_gate_seeds, share=3),
+    "command_desk": Target(run=command_desk, seeds=_desk_seeds, share=2),
 }
