@@ -136,8 +136,13 @@ class GroundStation:
     def _end_contact(self, now_ms: int) -> list[Action]:
         self._in_contact = False
         self._destination.suspend(now_ms)
-        arrived = self._take_erasure(self._erasure.whole_records())
-        return [LayersArrived(addresses=arrived)] if arrived else []
+        arrived = [*self._take_erasure(self._erasure.whole_records()), *self._take_behind_gaps()]
+        return [LayersArrived(addresses=tuple(arrived))] if arrived else []
+
+    def _take_behind_gaps(self) -> tuple[LayerAddress, ...]:
+        """Records that are whole behind the gaps of files under way: the gaps may never be filled."""
+        files = (self._destination.partial(transaction) for transaction in self._destination.open_transactions)
+        return self.store.add(record for file in files for _, data in file.segments for record in _layers(data))
 
     def _hear(self, frame: bytes, now_ms: int) -> list[Action]:
         reading = self._reader.feed(frame)

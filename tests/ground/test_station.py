@@ -258,3 +258,18 @@ def test_a_packet_that_one_station_began_is_not_continued_by_the_next():
     heard = [satellite.feed(frame) for frame in first[:5] + second[5:]]
     scenes = [{one.scene for one in decode_receipt(packet.data)} for one in heard for packet in one.packets]
     assert {0x01020304} in scenes and all(len(each) == 1 for each in scenes), "a receipt is half of either station"
+
+
+def test_at_loss_of_signal_layers_behind_a_gap_are_taken_and_the_file_goes_on():
+    bench = Bench()
+    records = [record(FIRST_BLOCK, step, size_bytes=1500) for step in range(6)]
+    frames = bench.file_frames(*records)
+    del frames[2]
+    for frame in frames:
+        bench.tell(FrameHeard(frame=frame))
+    assert bench.station.store.addresses == frozenset()  # the gap is in the first two
+    (behind,) = bench.tell(ContactEnded())
+    assert behind.addresses == tuple(one.address for one in records[2:])
+    assert bench.station.open_files == 1
+    bench.tell(ContactStarted(contact=CONTACT))
+    assert bench.tell(ContactEnded()) == []
