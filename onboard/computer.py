@@ -56,9 +56,11 @@ class OnboardComputer:
         self._ever_sent: set[LayerAddress] = set()
         self._repeated_bytes = 0
         waiting = [layer for layer in store.backlog() if not self._files.holds(layer.address)]
-        self._order = SendingOrder(waiting, gate.orders, expected_contacts, planning)
+        self._planning = planning or PlannerSettings()
+        self._order = SendingOrder(waiting, gate.orders, expected_contacts, self._planning)
         self._order.discount(waiting, self._erasure.arrived)
         self._in_contact = False
+        self._contact: Contact | None = None
         # Whether this contact is served without waiting for answers.
         self._without_answers = False
         # Frame loss as the ground has told it.
@@ -113,6 +115,7 @@ class OnboardComputer:
         self._measured_before, self._measured_now = self._measured_before + self._measured_now, LossCount()
         self._express.start_contact()
         self.gate.start_contact()
+        self._contact = contact
         self._order.start_contact(contact)
         if self._without_answers:
             self._order.refresh(now_ms, committed_bytes=0)
@@ -167,12 +170,20 @@ class OnboardComputer:
             actions.extend(self._note_sent(pushed))
             if frame is not None:
                 return [*actions, TransmitFrame(frame=frame, robust=True)]
-        frame, news = self._files.next_frame(self._order, now_ms)
+        frame, news = self._files.next_frame(self._order, now_ms, contact_bytes=self._contact_bytes(now_ms))
         actions.extend(self._take_news(news))
         if frame is not None:
             return [*actions, TransmitFrame(frame=frame)]
         times = (self._express.next_due_ms(), self._files.next_due_ms(now_ms), self.gate.report_due_ms(now_ms))
         return [*actions, WakeAt(at_ms=min((time_ms for time_ms in times if time_ms is not None), default=None))]
+
+    def _contact_bytes(self, now_ms: int) -> int:
+        """Bytes of layers that may still arrive in this contact, by its rate and loss now."""
+        if self._contact is None:
+            return 0
+        arriving = 1 - self._contact.frame_loss_at(now_ms)
+        frames_bytes = self._contact.rate_bps_at(now_ms) * max(0, self._contact.los_ms - now_ms) / 8000
+        return int(frames_bytes * arriving * self._planning.payload_fraction)
 
     def _express_is_best(self, now_ms: int) -> bool:
         """Whether a summary or an alert that is due is worth more per byte than every file: fresh ones are."""

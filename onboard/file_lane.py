@@ -99,11 +99,14 @@ class FileLane:
         """Send a command report in the next frame, among files, where it costs no frame of its own; it is not repeated."""
         self._frames.push(self._packets.packet(Apid.COMMAND_REPORT, report))
 
-    def next_frame(self, order: SendingOrder, now_ms: int) -> tuple[bytes | None, FileNews]:
-        """The next frame, None when nothing is due. New files are taken from `order` as the old ones run dry, or overtake them."""
+    def next_frame(self, order: SendingOrder, now_ms: int, *, contact_bytes: int) -> tuple[bytes | None, FileNews]:
+        """The next frame, None when nothing is due. New files are taken from `order` as the old ones run dry, or overtake them.
+
+        `contact_bytes` is what the contact still carries: a file is no longer than that where layers can be found that fit.
+        """
         news = FileNews()
         while not self._frames.full_frame_ready:
-            self._start_file(order, news)
+            self._start_file(order, news, contact_bytes)
             pdu = self._source.next_pdu(now_ms, self._frames.room_bytes - PRIMARY_HEADER_BYTES)
             self._settle(self._source.take_events(), news)
             if pdu is None:
@@ -135,7 +138,7 @@ class FileLane:
             density = sum(layer.value for layer in layers) / len(content)
             self._put(number, layers, content=content, density=density, sent_before=True)
 
-    def _start_file(self, order: SendingOrder, news: FileNews) -> None:
+    def _start_file(self, order: SendingOrder, news: FileNews, contact_bytes: int) -> None:
         """A new file when nothing new is left to send, or when the order holds something better."""
         density = order.best_density
         if density is None:
@@ -143,7 +146,8 @@ class FileLane:
         best_unsent = self._source.unsent_priority
         if best_unsent is None or _priority(density) > best_unsent:
             # The order may be older than the last receipt.
-            layers = [layer for layer in order.take(self._bundle_bytes) if self._store.waits(layer.address)]
+            taken = order.take(self._bundle_bytes, room_bytes=contact_bytes - self.unsent_bytes)
+            layers = [layer for layer in taken if self._store.waits(layer.address)]
             if layers:
                 number = self._store.open_file([layer.address for layer in layers])
                 content = self._store.file_content(number)

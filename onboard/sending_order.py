@@ -6,12 +6,16 @@ the ground, contacts uploaded, parts of files asked for again, files given up.
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
+from typing import Final
 
 from downlink.contact import Contact
 from downlink.contact_plan import PlannerSettings
 from downlink.contact_planner import ContactPlanner
 from downlink.products import Layer, LayerAddress
 from onboard.standing_orders import StandingOrders
+
+LOOKAHEAD_LAYERS: Final = 256
+"""How many layers are looked at to fill a file."""
 
 
 class SendingOrder:
@@ -89,15 +93,46 @@ class SendingOrder:
         """Value per byte of what comes next, None where nothing waits."""
         return self._layers[-1][0] if self._layers else None
 
-    def take(self, limit_bytes: int) -> list[Layer]:
-        """The next layers, removed: as many as fit, one at least."""
-        layers: list[Layer] = []
-        taken_bytes = 0
-        while self._layers and (not layers or taken_bytes + self._layers[-1][1].size_bytes <= limit_bytes):
-            layers.append(self._layers.pop()[1])
-            taken_bytes += layers[-1].size_bytes
+    def take(self, limit_bytes: int, *, room_bytes: int) -> list[Layer]:
+        """The next layers, removed: as many as fit into `limit_bytes`, one at least.
+
+        Where the next one does not fit into the `room_bytes` that the contact has left, the best of those behind it that
+        do fit go before it, but never a step before the steps that it needs: so the end of a contact is filled.
+        """
+        if not self._layers:
+            return []
+        fits = self._layers[-1][1].size_bytes <= room_bytes
+        limit_bytes = min(limit_bytes, room_bytes)
+        places = self._consecutive(limit_bytes) if fits else self._fitting(limit_bytes)
+        layers = [self._layers[place][1] for place in places]
+        for place in places:
+            del self._layers[place]
         self._planner.remove([layer.address for layer in layers])
         return layers
+
+    def _consecutive(self, limit_bytes: int) -> list[int]:
+        """Places from the next layer on, falling."""
+        places = [len(self._layers) - 1]
+        left_bytes = limit_bytes - self._layers[-1][1].size_bytes
+        while places[-1] and self._layers[places[-1] - 1][1].size_bytes <= left_bytes:
+            places.append(places[-1] - 1)
+            left_bytes -= self._layers[places[-1]][1].size_bytes
+        return places
+
+    def _fitting(self, limit_bytes: int) -> list[int]:
+        """Places of layers that fit, falling; that of the next layer where none of the first ones does."""
+        places: list[int] = []
+        passed: set[tuple[int, int]] = set()
+        end = len(self._layers)
+        for place in range(end - 1, max(-1, end - 1 - LOOKAHEAD_LAYERS), -1):
+            layer = self._layers[place][1]
+            product = layer.address.scene, layer.address.product
+            if product not in passed and layer.size_bytes <= limit_bytes:
+                places.append(place)
+                limit_bytes -= layer.size_bytes
+            else:
+                passed.add(product)
+        return places or [end - 1]
 
     def _tell_planner(self, now_ms: int) -> None:
         """Contacts and requests as they stand. The contact that goes on is known better than any upload says."""
