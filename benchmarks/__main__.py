@@ -8,7 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-ALWAYS: tuple[tuple[str, ...], ...] = (("link_throughput",), ("link_overhead",), ("link_budget",), ("low_signal",))
+ALWAYS: tuple[tuple[str, ...], ...] = (
+    ("link_throughput",),
+    ("link_overhead",),
+    ("scheduler",),
+    ("link_budget",),
+    ("low_signal",),
+)
 WITH_DATA: tuple[tuple[str, ...], ...] = (("orbit",), ("screening",))
 
 

@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.scheduler_flights import alert_latencies_s, choices, dedicated_channel, fly
 from benchmarks.scheduler_instances import KINDS, highs_installed, instance, linear_bound
 from benchmarks.scheduler_plot import draw
-from benchmarks.scheduler_traces import DAY_MS, START_MS, contacts_of_a_day, day_of_scenes
+from benchmarks.scheduler_traces import DAY_MS, START_MS, Trace, contacts_of_a_day, day_of_scenes
 from downlink.contact_plan import PlannerSettings, plan_downlink
 from downlink.contact_planner import ContactPlanner
 from downlink.products import Layer
@@ -31,6 +31,8 @@ from downlink.scheduler import rank_groups
 from mission.streams import Streams
 
 EXACT = PlannerSettings(payload_fraction=1.0)
+CAMPAIGN_MS = 5_400_000
+DEDICATED = "dedicated alert channel"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,8 @@ class GapRow:
 class DeliveryRow:
     """What one choice brings down at one capacity."""
 
+    trace: str
+    """`day`: scenes all day long; `campaign`: all scenes in the first ninety minutes."""
     choice: str
     capacity_share: float
     """Bytes that all contacts carry over bytes captured."""
@@ -166,19 +170,19 @@ def gap_rows(*, products: int, contacts: int, large: bool) -> Iterable[GapRow]:
         )
 
 
-def delivery_rows(streams: Streams, *, scenes: int, tiles: int, shares: Sequence[float]) -> Iterable[DeliveryRow]:
+def delivery_rows(name: str, streams: Streams, trace: Trace, shares: Sequence[float]) -> Iterable[DeliveryRow]:
     """Every choice at every capacity, and the alerts of a channel of their own."""
-    trace = day_of_scenes(streams, scenes=scenes, tiles=tiles)
     captured = sum(layer.value for layer in trace.layers)
     for share in shares:
         contacts = contacts_of_a_day(streams, count=12, capacity_bytes=round(share * trace.size_bytes))
-        flights = {name: fly(trace, contacts, choice) for name, choice in choices(contacts).items()}
-        flights["dedicated alert channel"] = dedicated_channel(trace, contacts)
-        for name, flight in flights.items():
+        flights = {choice: fly(trace, contacts, how) for choice, how in choices(contacts).items()}
+        flights[DEDICATED] = dedicated_channel(trace, contacts)
+        for choice, flight in flights.items():
             latencies = alert_latencies_s(trace, flight)
             p50, p90 = (float(np.quantile(latencies, q, method="higher")) for q in (0.5, 0.9))
             yield DeliveryRow(
-                choice=name,
+                trace=name,
+                choice=choice,
                 capacity_share=share,
                 value_share=flight.value / captured,
                 alerts_down=float(np.isfinite(latencies).mean()),
@@ -205,12 +209,16 @@ def main() -> int:
             gap_rows(products=60 if asked.quick else 700, contacts=4 if asked.quick else 10, large=not asked.quick)
         )
     shares = (0.02, 0.1) if asked.quick else (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
-    delivery = list(
-        delivery_rows(streams, scenes=12 if asked.quick else 120, tiles=4 if asked.quick else 18, shares=shares)
-    )
+    tiles = 4 if asked.quick else 18
+    day = day_of_scenes(streams, scenes=12 if asked.quick else 120, tiles=tiles)
+    campaign = day_of_scenes(streams, scenes=6 if asked.quick else 40, tiles=tiles, span_ms=CAMPAIGN_MS)
+    delivery = list(delivery_rows("day", streams, day, shares))
+    delivery += delivery_rows("campaign", streams, campaign, shares[1:6:2])
     if asked.plots is not None:
         asked.plots.mkdir(parents=True, exist_ok=True)
-        (asked.plots / "scheduler_value.svg").write_text(draw(delivery), encoding="utf-8")
+        (asked.plots / "scheduler_value.svg").write_text(
+            draw([row for row in delivery if row.trace == "day"]), encoding="utf-8"
+        )
     if asked.json:
         tables: dict[str, Sequence[Any]] = {"speed": speed, "gap": gaps, "delivery": delivery}
         print(
@@ -233,14 +241,18 @@ def _tables(speed: Sequence[SpeedRow], gaps: Sequence[GapRow], delivery: Sequenc
         ]
     else:
         lines += ["", "gap to the LP optimum: left out, highspy is not installed"]
-    lines += ["", f"{'capacity':10}{'choice':26}{'value':>8}{'/fifo':>8}{'alerts down':>13}{'p50 s':>9}{'p90 s':>9}"]
-    fifo = {row.capacity_share: row.value_share for row in delivery if row.choice == "fifo"}
+    lines += [
+        "",
+        f"{'trace':10}{'capacity':>8}  {'choice':26}{'value':>8}{'/fifo':>8}{'alerts down':>13}{'p50 s':>9}{'p90 s':>9}",
+    ]
+    fifo = {(row.trace, row.capacity_share): row.value_share for row in delivery if row.choice == "fifo"}
     for row in delivery:
         p50, p90 = (("never" if p is None else f"{p:.0f}") for p in (row.latency_p50_s, row.latency_p90_s))
-        value = f"{row.value_share:8.4f}{row.value_share / fifo[row.capacity_share]:8.2f}"
-        if row.choice.startswith("dedicated"):
+        value = f"{row.value_share:8.4f}{row.value_share / fifo[row.trace, row.capacity_share]:8.2f}"
+        if row.choice == DEDICATED:
             value = " " * 16
-        lines.append(f"{row.capacity_share:<10.1%}{row.choice:26}{value}{row.alerts_down:13.1%}{p50:>9}{p90:>9}")
+        start = f"{row.trace:10}{row.capacity_share:>8.1%}  {row.choice:26}"
+        lines.append(f"{start}{value}{row.alerts_down:13.1%}{p50:>9}{p90:>9}")
     return "\n".join(lines)
 
 

@@ -1,7 +1,8 @@
 """One trace flown under several ways to choose what goes next: the planner, and what is done without it.
 
-The radio sends layer by layer at a constant rate; a layer that the end of a contact cuts goes on in the next one. Every choice
-is made anew when a scene comes in during a contact. A layer counts with its value at the moment its last byte is sent.
+The radio sends layer by layer at a constant rate. Every choice is made anew at the beginning of a contact and when a scene comes
+in; a layer that is interrupted, by a better one or by the end of a contact, goes on later where it was. A layer counts with
+its value at the moment its last byte is sent.
 """
 
 from collections import defaultdict
@@ -19,6 +20,8 @@ from downlink.products import Layer, LayerAddress, Rung
 
 MOST_OF_A_CONTACT = 0.1
 """Share of a contact in which the dedicated channel gets rid of the most alerts that ever wait."""
+LONGEST_WAIT_S = 21_600.0
+"""First layers that have waited longer claim a twentieth of each contact, in the choice that bounds the wait."""
 
 
 class Choice(Protocol):
@@ -111,55 +114,45 @@ class Flight:
 
 def choices(contacts: Sequence[Contact]) -> dict[str, Choice]:
     """All ways to choose, by name."""
-    exact = PlannerSettings(payload_fraction=1.0, new_scene_share=0.5)
+    planned = PlannerSettings(payload_fraction=1.0, new_scene_share=0.5)
     return {
         "fifo": Fifo(),
         "priority classes": Fifo(classes=True),
         "whole products": WholeProducts(),
-        "myopic greedy": Planned((), exact),
-        "planned": Planned(contacts, exact),
+        "myopic greedy": Planned((), planned),
+        "planned": Planned(contacts, planned),
+        "planned, wait bounded": Planned(contacts, replace(planned, max_wait_s=LONGEST_WAIT_S, waiting_share=0.05)),
     }
 
 
 def fly(trace: Trace, contacts: Sequence[Contact], choice: Choice) -> Flight:
     """All contacts in order of time."""
     scenes = list(reversed(trace.scenes))
+    left_bytes = {layer.address: float(layer.size_bytes) for layer in trace.layers}
     value, arrived_ms = 0.0, {}
-    cut: tuple[Layer, float] | None = None
-
-    def take_in(until_ms: float) -> bool:
-        before = len(scenes)
-        while scenes and scenes[-1][0] <= until_ms:
-            choice.arrive(scenes.pop()[1])
-        return len(scenes) < before
-
     for contact in contacts:
-        now_ms = float(contact.aos_ms)
-        take_in(now_ms)
-        order = choice.order(contact.aos_ms)
+        now_ms, stale = float(contact.aos_ms), True
+        order: Iterator[Layer] = iter(())
         while now_ms < contact.los_ms:
-            if cut is None:
-                layer = next(order, None)
-                if layer is None and not (scenes and scenes[-1][0] < contact.los_ms):
-                    break
-                if layer is None:
-                    now_ms = max(now_ms, scenes[-1][0])
-                    take_in(now_ms)
-                    order = choice.order(int(now_ms))
-                    continue
-                choice.leave(layer.address)
-                cut = (layer, float(layer.size_bytes))
-            layer, left_bytes = cut
-            carried = min(left_bytes, (contact.los_ms - now_ms) * contact.downlink_bps / 8000)
-            now_ms += carried * 8000 / contact.downlink_bps
-            if carried < left_bytes:
-                cut = (layer, left_bytes - carried)
-                break
-            cut = None
+            while scenes and scenes[-1][0] <= now_ms:
+                choice.arrive(scenes.pop()[1])
+                stale = True
+            if stale:
+                order, stale = choice.order(round(now_ms)), False
+            until_ms = min(contact.los_ms, scenes[-1][0]) if scenes else contact.los_ms
+            layer = next(order, None)
+            if layer is None:
+                now_ms = until_ms
+                continue
+            finish_ms = now_ms + left_bytes[layer.address] * 8000 / contact.downlink_bps
+            if finish_ms > until_ms:
+                left_bytes[layer.address] -= (until_ms - now_ms) * contact.downlink_bps / 8000
+                now_ms, stale = until_ms, True
+                continue
+            now_ms = finish_ms
+            choice.leave(layer.address)
             value += layer.value_at(round(now_ms))
             arrived_ms[layer.address] = round(now_ms)
-            if take_in(now_ms):
-                order = choice.order(round(now_ms))
     return Flight(value=value, arrived_ms=arrived_ms)
 
 

@@ -11,9 +11,11 @@ COLOURS = {
     "fifo": "#8c2d04",
     "priority classes": "#e6a817",
     "whole products": "#7a5195",
-    "myopic greedy": "#4b9cd3",
     "planned": "#0b6e4f",
+    "myopic greedy": "#4b9cd3",
 }
+DASHED = {"myopic greedy"}
+"""Lies on the line of the planner at this scale, so that both show."""
 INK, GRID = "#1f2937", "#e5e7eb"
 WIDTH, HEIGHT, LEFT, TOP, RIGHT, BOTTOM = 620, 340, 56, 44, 150, 56
 
@@ -55,7 +57,8 @@ def draw(rows: Sequence["DeliveryRow"]) -> str:
     for name, colour in COLOURS.items():
         line = sorted((row for row in rows if row.choice == name), key=lambda row: row.capacity_share)
         points = " ".join(f"{x(row.capacity_share):.1f},{y(row.value_share):.1f}" for row in line)
-        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2.5"/>')
+        dashes = ' stroke-dasharray="5 7"' if name in DASHED else ""
+        parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2.5"{dashes}/>')
         ends.append((y(line[-1].value_share), name))
     below = -math.inf
     for level, name in sorted(ends):

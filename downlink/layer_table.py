@@ -7,6 +7,7 @@ at once. Where all steps of a product decay alike, its hull does not change with
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -54,14 +55,14 @@ class LayerTable:
         fresh = _rows(fresh, ~_found(fresh.keys, self.keys))
         if not len(fresh):
             return self
-        at = np.searchsorted(self.keys, fresh.keys) + np.arange(len(fresh))
-        old = np.ones(len(self) + len(fresh), np.bool_)
-        old[at] = False
+        # Whole stretches are copied: a new scene is one of them.
+        at = np.searchsorted(self.keys, fresh.keys)
+        cuts = np.flatnonzero(np.diff(at)) + 1
+        places = at[np.append(0, cuts)]
 
         def merged(name: str) -> Any:
-            column = np.empty(len(old), getattr(self, name).dtype)
-            column[old], column[at] = getattr(self, name), getattr(fresh, name)
-            return column
+            old, new = np.split(getattr(self, name), places), np.split(getattr(fresh, name), cuts)
+            return np.concatenate([*chain.from_iterable(zip(old, new, strict=False)), old[-1]])
 
         return _hulled(_columns(merged), fresh.keys)
 
