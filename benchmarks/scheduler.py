@@ -152,6 +152,23 @@ def speed_rows(streams: Streams, *, layers: int, contacts: int, runs: int) -> It
     yield row("10 MB to give up", [_timed(lambda: planner.evictions(10_000_000, now_ms=now_ms)) for _ in range(1)])
 
 
+def drift(streams: Streams, *, scenes: int, events: int) -> float:
+    """How far a plan made again after every one of so many events, scenes in and layers out, falls below one from nothing."""
+    trace = day_of_scenes(streams, scenes=scenes)
+    contacts = contacts_of_a_day(streams, count=50, capacity_bytes=trace.size_bytes // 2, span_ms=4 * DAY_MS)
+    planner = ContactPlanner(EXACT)
+    planner.set_contacts(contacts)
+    now_ms = START_MS
+    for number, (captured_ms, layers) in enumerate(trace.scenes):
+        now_ms = captured_ms
+        planner.add(layers)
+        if number >= scenes - events:
+            planner.remove([layer.address for _, layer in islice(planner.order(now_ms), 100)])
+    kept = [layer for _, layer in planner.order(now_ms)]
+    full = plan_downlink(kept, contacts, now_ms=now_ms, settings=EXACT)
+    return 1 - planner.plan(now_ms).value / full.value
+
+
 def gap_rows(*, products: int, contacts: int, large: bool) -> Iterable[GapRow]:
     """Each kind of instance against the LP."""
     sizes = [(kind, products, contacts, 0.4) for kind in KINDS]
@@ -203,6 +220,7 @@ def main() -> int:
     speed = list(
         speed_rows(streams, layers=2000 if asked.quick else 100_000, contacts=50, runs=2 if asked.quick else 7)
     )
+    drifted = drift(streams, scenes=30 if asked.quick else 700, events=10 if asked.quick else 30)
     gaps: list[GapRow] = []
     if highs_installed():
         gaps = list(
@@ -227,13 +245,14 @@ def main() -> int:
             )
         )
     else:
-        print(_tables(speed, gaps, delivery))
+        print(_tables(speed, drifted, gaps, delivery))
     return 0
 
 
-def _tables(speed: Sequence[SpeedRow], gaps: Sequence[GapRow], delivery: Sequence[DeliveryRow]) -> str:
+def _tables(speed: Sequence[SpeedRow], drifted: float, gaps: Sequence[GapRow], delivery: Sequence[DeliveryRow]) -> str:
     lines = [f"{'':48}{'layers':>9}{'least':>10}{'median':>10}   CPU ms"]
     lines += [f"{row.what:48}{row.layers:9}{row.least_ms:10.1f}{row.median_ms:10.1f}" for row in speed]
+    lines += ["", f"plan after every event below a plan from nothing: {drifted:.4%}"]
     if gaps:
         lines += ["", f"{'below the LP optimum':32}{'layers':>9}{'contacts':>10}{'plan':>12}{'own bound':>12}"]
         lines += [
