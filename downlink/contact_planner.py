@@ -6,6 +6,7 @@ rounds find them again; whole layers are then put into the contacts as in a plan
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Final
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from downlink.layer_table import Floats, layer_table
 from downlink.products import Layer, LayerAddress
 from downlink.requests import LayerRequest
 
-WELL_KNOWN: float = 0.5
+WELL_KNOWN: Final = 0.5
 """Share of the contacts whose prices must be known for a short search."""
 
 

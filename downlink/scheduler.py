@@ -49,12 +49,6 @@ def rank_groups(layers: Iterable[Layer], now_ms: int) -> tuple[Group, ...]:
     return tuple(groups)
 
 
-def worst_first(layers: Iterable[Layer], now_ms: int) -> tuple[Layer, ...]:
-    """The order in which to give layers up when the store is full: the reverse of `rank`, so that a step never goes
-    before the steps that need it."""
-    return rank(layers, now_ms)[::-1]
-
-
 def hull_groups(product: Sequence[Layer], now_ms: int) -> list[Group]:
     """Join the steps of one product, in step order, into groups of strictly falling value per byte."""
     groups: list[Group] = []

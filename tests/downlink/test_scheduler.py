@@ -11,7 +11,7 @@ from scipy.optimize import linprog
 
 from downlink.errors import LayerError
 from downlink.products import ALERTS_PRODUCT, FIRST_BLOCK, FIRST_CHIP, SUMMARY_PRODUCT, Layer, LayerAddress, Rung
-from downlink.scheduler import hull_groups, rank, rank_groups, worst_first
+from downlink.scheduler import hull_groups, rank, rank_groups
 
 NOW_MS = 1_750_000_000_123
 
@@ -56,7 +56,6 @@ def test_every_layer_is_ranked_once_and_no_step_before_those_it_needs(layers, ag
 def test_the_order_of_arrival_does_not_matter(layers, chance):
     shuffled = chance.sample(layers, len(layers))
     assert rank(shuffled, NOW_MS) == rank(layers, NOW_MS)
-    assert worst_first(shuffled, NOW_MS) == rank(layers, NOW_MS)[::-1]
 
 
 @given(STEPS, st.integers(0, 50_000))
