@@ -185,8 +185,12 @@ class Flight:
         )
 
     def _planning(self) -> PlannerSettings:
-        waiting = self.policy.waiting
-        return PlannerSettings(max_wait_s=waiting.max_wait_s, waiting_share=waiting.share)
+        rules = self.policy.planning
+        return PlannerSettings(
+            max_wait_s=rules.max_wait_s,
+            waiting_share=rules.waiting_share,
+            new_scene_share=rules.new_scene_share,
+        )
 
     def _keys(self) -> LinkKeys:
         security = self.scenario.security

@@ -119,7 +119,7 @@ class OnboardComputer:
         self._order.start_contact(contact)
         if self._without_answers:
             self._order.refresh(now_ms, committed_bytes=0)
-            self._erasure.begin(contact, self._order.ranked, self._measured_before)
+            self._erasure.begin(contact, self._order.ranked(), self._measured_before)
         else:
             self._files.resume(now_ms)
 
@@ -159,7 +159,7 @@ class OnboardComputer:
 
     def _next_frame(self, now_ms: int) -> list[Action]:
         if self._order.refresh(now_ms, committed_bytes=self._files.unsent_bytes) and self._without_answers:
-            self._erasure.offer(self._order.ranked)
+            self._erasure.offer(self._order.ranked())
         if self._without_answers:
             return self._next_unanswered_frame(now_ms)
         if (report := self.gate.next_report(now_ms)) is not None:

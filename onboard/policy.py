@@ -95,13 +95,15 @@ class MessageInterest(PolicyPart):
     half_life_s: Seconds
 
 
-class WaitingInterest(PolicyPart):
-    """`[waiting]`: how long the worst may wait for the best."""
+class PlanningRules(PolicyPart):
+    """`[planning]`: how the contacts are shared."""
 
     max_wait_s: Seconds | None = None
     """First steps that have waited longer are served before others. Absent: value alone decides."""
-    share: Annotated[float, Field(ge=0, le=1)] = 0.05
+    waiting_share: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Share of each contact that they may claim."""
+    new_scene_share: Annotated[float, Field(ge=0, lt=1)] = 0.5
+    """Share of later contacts that scenes still to be taken will need: what is put off must reckon with them."""
 
 
 class Policy(PolicyPart):
@@ -115,8 +117,8 @@ class Policy(PolicyPart):
     alerts: MessageInterest
     chips: ChipInterest
     blocks: ImageInterest
-    waiting: WaitingInterest = WaitingInterest()
-    """Bound on waiting."""
+    planning: PlanningRules = PlanningRules()
+    """Bounded waiting, and room for what is still to come."""
     classes: dict[str, ClassInterest] = {}
     """By class name; a class not listed weighs 1."""
     areas: tuple[AreaInterest, ...] = ()

@@ -4,8 +4,9 @@ The order is planned when it is asked for after something has changed: a contact
 the ground, contacts uploaded, parts of files asked for again, files given up.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Final
 
 from downlink.contact import Contact
@@ -15,7 +16,7 @@ from downlink.products import Layer, LayerAddress
 from onboard.standing_orders import StandingOrders
 
 LOOKAHEAD_LAYERS: Final = 256
-"""How many layers are looked at to fill a file."""
+"""How many layers are looked at to fill a file, and how many a file holds at most."""
 
 
 class SendingOrder:
@@ -34,8 +35,9 @@ class SendingOrder:
         self._orders = orders
         self._expected = {contact.contact_id: contact for contact in expected_contacts}
         self._is_stale = True
-        # The next one last.
-        self._layers: list[tuple[float, Layer]] = []
+        # What comes next, and the rest, which is not ranked before it is looked at.
+        self._next: list[tuple[float, Layer]] = []
+        self._rest: Iterator[tuple[float, Layer]] = iter(())
 
     # ---- what happens
 
@@ -71,8 +73,9 @@ class SendingOrder:
             return False
         self._tell_planner(now_ms)
         order = self._planner.order(now_ms, committed_bytes=committed_bytes)
-        self._layers = [(density, layer) for density, layer in order if not layer.address.is_express]
-        self._layers.reverse()
+        self._next.clear()
+        self._rest = ((density, layer) for density, layer in order if not layer.address.is_express)
+        self._look_ahead()
         self._is_stale = False
         return True
 
@@ -83,15 +86,15 @@ class SendingOrder:
         self._tell_planner(now_ms)
         return tuple(layer.address for layer in self._planner.evictions(excess_bytes, now_ms=now_ms, kept=kept))
 
-    @property
     def ranked(self) -> list[tuple[float, Layer]]:
         """All that is left, best first, with value per byte."""
-        return self._layers[::-1]
+        self._next.extend(self._rest)
+        return list(self._next)
 
     @property
     def best_density(self) -> float | None:
         """Value per byte of what comes next, None where nothing waits."""
-        return self._layers[-1][0] if self._layers else None
+        return self._next[0][0] if self._next else None
 
     def take(self, limit_bytes: int, *, room_bytes: int) -> list[Layer]:
         """The next layers, removed: as many as fit into `limit_bytes`, one at least.
@@ -99,40 +102,42 @@ class SendingOrder:
         Where the next one does not fit into the `room_bytes` that the contact has left, the best of those behind it that
         do fit go before it, but never a step before the steps that it needs: so the end of a contact is filled.
         """
-        if not self._layers:
+        if not self._next:
             return []
-        fits = self._layers[-1][1].size_bytes <= room_bytes
+        fits = self._next[0][1].size_bytes <= room_bytes
         limit_bytes = min(limit_bytes, room_bytes)
         places = self._consecutive(limit_bytes) if fits else self._fitting(limit_bytes)
-        layers = [self._layers[place][1] for place in places]
-        for place in places:
-            del self._layers[place]
+        layers = [self._next[place][1] for place in places]
+        for place in reversed(places):
+            del self._next[place]
+        self._look_ahead()
         self._planner.remove([layer.address for layer in layers])
         return layers
 
-    def _consecutive(self, limit_bytes: int) -> list[int]:
-        """Places from the next layer on, falling."""
-        places = [len(self._layers) - 1]
-        left_bytes = limit_bytes - self._layers[-1][1].size_bytes
-        while places[-1] and self._layers[places[-1] - 1][1].size_bytes <= left_bytes:
-            places.append(places[-1] - 1)
-            left_bytes -= self._layers[places[-1]][1].size_bytes
-        return places
+    def _look_ahead(self) -> None:
+        self._next.extend(islice(self._rest, max(0, LOOKAHEAD_LAYERS - len(self._next))))
+
+    def _consecutive(self, limit_bytes: int) -> range:
+        """Places of the next layer and of those behind it, as far as they fit together."""
+        left_bytes = limit_bytes - self._next[0][1].size_bytes
+        end = 1
+        while end < len(self._next) and self._next[end][1].size_bytes <= left_bytes:
+            left_bytes -= self._next[end][1].size_bytes
+            end += 1
+        return range(end)
 
     def _fitting(self, limit_bytes: int) -> list[int]:
-        """Places of layers that fit, falling; that of the next layer where none of the first ones does."""
+        """Places of layers that fit; that of the next layer where none does."""
         places: list[int] = []
         passed: set[tuple[int, int]] = set()
-        end = len(self._layers)
-        for place in range(end - 1, max(-1, end - 1 - LOOKAHEAD_LAYERS), -1):
-            layer = self._layers[place][1]
+        for place, (_, layer) in enumerate(self._next):
             product = layer.address.scene, layer.address.product
             if product not in passed and layer.size_bytes <= limit_bytes:
                 places.append(place)
                 limit_bytes -= layer.size_bytes
             else:
                 passed.add(product)
-        return places or [end - 1]
+        return places or [0]
 
     def _tell_planner(self, now_ms: int) -> None:
         """Contacts and requests as they stand. The contact that goes on is known better than any upload says."""

@@ -57,6 +57,6 @@ def test_what_may_have_arrived_counts_for_less():
     made = order(sure, doubtful)
     made.discount([sure, doubtful], {doubtful.address: 0.9})
     assert made.refresh(0, committed_bytes=0)
-    assert [(density, one.address.product - FIRST_BLOCK) for density, one in made.ranked] == [
+    assert [(density, one.address.product - FIRST_BLOCK) for density, one in made.ranked()] == [
         (2.0, 0), (3.0 * (1 - 0.9), 1)
     ]  # fmt: skip
