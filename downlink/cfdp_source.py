@@ -142,9 +142,9 @@ class CfdpSource:
     def next_pdu(self, now_ms: int, room_bytes: int | None = None) -> bytes | None:
         """The next PDU to send, None when nothing is due now.
 
-        `room_bytes` is what a PDU finds left in the transfer frame that is being filled; an empty frame holds one of
-        `max_pdu_bytes`. File data are cut so that they end with a frame, as far as that is worth a header: a lost frame then
-        costs one PDU, not two. Other PDUs do not look at it.
+        `room_bytes` is what a PDU finds left in the transfer frame that is being filled, and in those behind it that it may
+        cross. File data are cut so that they end with a frame, as far as that is worth a header: a lost frame then costs
+        one PDU, not two. Other PDUs do not look at it.
         """
         if self._timers.suspended:
             return None
@@ -433,7 +433,8 @@ class CfdpSource:
         if fitting >= shortest:
             return min(fitting, largest)
         # Two segments share what is left of this frame and the whole of the next.
-        return max(shortest, (largest + fitting) // 2)
+        next_frame = (self.settings.frame_pdu_bytes or self.settings.max_pdu_bytes) - overhead
+        return max(shortest, (next_frame + fitting) // 2)
 
     # ---- how transactions end
 

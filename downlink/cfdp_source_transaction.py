@@ -22,6 +22,8 @@ class SourceSettings:
 
     max_pdu_bytes: int = 1024
     """longest PDU sent; a lost transfer frame costs every PDU that it touches"""
+    frame_pdu_bytes: int | None = None
+    """PDU that fills an empty transfer frame; None: that is the longest one"""
     ack_timeout_ms: int = 10_000
     """wait for the acknowledgement of an EndOfFile, then for news of the transaction, longer than a round trip; doubles each time"""
     max_ack_timeout_ms: int = 80_000

@@ -1,5 +1,6 @@
 """Who speaks where on the link: application process identifiers, virtual channels, entity numbers, sizes and timers."""
 
+import math
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
@@ -7,7 +8,14 @@ from typing import Final
 from downlink.cfdp_destination_transaction import DestinationSettings
 from downlink.cfdp_source_transaction import SourceSettings
 from downlink.frame_security import SECURITY_BYTES
+from downlink.transfer_frame import FRAME_OVERHEAD_BYTES
 
+PDU_FRAMES_LIMIT: Final = 8
+"""A PDU of file data fills at most so many frames."""
+PDU_HEADERS_BYTES: Final = 19
+"""Space packet 6, PDU header 9, offset 4."""
+FRAMES_PER_PDU_FRAME: Final = 64
+"""For each frame that a PDU fills the contact must have so many left."""
 SHORTEST_UPLINK_PDU_BYTES: Final = 48
 """A NAK needs so much even where frames are shorter; it then crosses from frame to frame."""
 
@@ -70,13 +78,29 @@ class LinkProfile:
 
     @property
     def pdu_bytes(self) -> int:
-        """Longest CFDP PDU: with its packet header it fills the packet zone of a frame."""
+        """CFDP PDU that with its packet header fills the packet zone of a frame."""
         return self.frame_bytes - 16
+
+    @property
+    def longest_pdu_bytes(self) -> int:
+        """PDU that fills `PDU_FRAMES_LIMIT` frames."""
+        return self.pdu_bytes + (PDU_FRAMES_LIMIT - 1) * (self.frame_bytes - FRAME_OVERHEAD_BYTES)
+
+    def frames_per_pdu(self, frame_loss: float, contact_bytes: int) -> int:
+        """How many frames a PDU of file data should fill: long ones save headers, short ones lose less with a lost frame.
+
+        With h bytes of headers per PDU and z bytes of packets per frame, n frames cost h/(n z) + (n - 1) p more than they
+        must; the best n is the root of h/(z p). In a short contact a PDU cut by loss of signal counts too.
+        """
+        best = math.sqrt(PDU_HEADERS_BYTES / (self.frame_bytes - FRAME_OVERHEAD_BYTES) / max(frame_loss, 1e-6))
+        fitting = contact_bytes // (FRAMES_PER_PDU_FRAME * self.frame_bytes)
+        return max(1, min(round(best), fitting, PDU_FRAMES_LIMIT))
 
     @property
     def source_settings(self) -> SourceSettings:
         return SourceSettings(
-            max_pdu_bytes=self.pdu_bytes,
+            max_pdu_bytes=self.longest_pdu_bytes,
+            frame_pdu_bytes=self.pdu_bytes,
             entity_id_bytes=1,
             transaction_seq_bytes=3,
             ack_timeout_ms=self.ack_timeout_ms,

@@ -16,7 +16,7 @@ from downlink.contact_plan import PlannerSettings
 from downlink.erasure_choice import erasure_is_better
 from downlink.errors import RecordError
 from downlink.express import decode_receipt
-from downlink.frame_loss import LossCount
+from downlink.frame_loss import LossCount, expected_loss
 from downlink.link_events import ContactEnded, ContactStarted, FrameHeard, TransmitFrame, TransmitterReady, WakeAt
 from downlink.link_profile import Apid, LinkProfile
 from downlink.packet_sender import PacketSender
@@ -170,7 +170,9 @@ class OnboardComputer:
             actions.extend(self._note_sent(pushed))
             if frame is not None:
                 return [*actions, TransmitFrame(frame=frame, robust=True)]
-        frame, news = self._files.next_frame(self._order, now_ms, contact_bytes=self._contact_bytes(now_ms))
+        frame, news = self._files.next_frame(
+            self._order, now_ms, contact_bytes=self._contact_bytes(now_ms), frame_loss=self._frame_loss(now_ms)
+        )
         actions.extend(self._take_news(news))
         if frame is not None:
             return [*actions, TransmitFrame(frame=frame)]
@@ -184,6 +186,11 @@ class OnboardComputer:
         arriving = 1 - self._contact.frame_loss_at(now_ms)
         frames_bytes = self._contact.rate_bps_at(now_ms) * max(0, self._contact.los_ms - now_ms) / 8000
         return int(frames_bytes * arriving * self._planning.payload_fraction)
+
+    def _frame_loss(self, now_ms: int) -> float:
+        """Share of frames that is being lost: as planned, corrected by what the ground has counted."""
+        planned = 0.0 if self._contact is None else self._contact.frame_loss_at(now_ms)
+        return self._measured_now.belief(expected_loss(planned)).mean
 
     def _express_is_best(self, now_ms: int) -> bool:
         """Whether a summary or an alert that is due is worth more per byte than every file: fresh ones are."""

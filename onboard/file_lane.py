@@ -15,6 +15,7 @@ from downlink.link_profile import Apid, LinkProfile, VirtualChannel
 from downlink.packet_sender import PacketSender
 from downlink.products import Layer, LayerAddress
 from downlink.space_packet import PRIMARY_HEADER_BYTES
+from downlink.transfer_frame import FRAME_OVERHEAD_BYTES
 from onboard.sending_order import SendingOrder
 from onboard.store import ProductStore
 
@@ -44,7 +45,7 @@ class FileLane:
         self.naks_heard = 0
         self._repeated_bytes = 0
         self._store = store
-        self._bundle_bytes = profile.bundle_bytes
+        self._profile = profile
         self._packets = packets
         self._source = CfdpSource(profile.onboard_entity, profile.ground_entity, profile.source_settings)
         self._frames = FrameAssembler(profile.spacecraft_id, VirtualChannel.FILES, frame_bytes=profile.frame_bytes)
@@ -99,15 +100,20 @@ class FileLane:
         """Send a command report in the next frame, among files, where it costs no frame of its own; it is not repeated."""
         self._frames.push(self._packets.packet(Apid.COMMAND_REPORT, report))
 
-    def next_frame(self, order: SendingOrder, now_ms: int, *, contact_bytes: int) -> tuple[bytes | None, FileNews]:
+    def next_frame(
+        self, order: SendingOrder, now_ms: int, *, contact_bytes: int, frame_loss: float
+    ) -> tuple[bytes | None, FileNews]:
         """The next frame, None when nothing is due. New files are taken from `order` as the old ones run dry, or overtake them.
 
         `contact_bytes` is what the contact still carries: a file is no longer than that where layers can be found that fit.
+        `frame_loss` is what it is expected to lose: the less, the longer are the PDUs.
         """
         news = FileNews()
+        frames_per_pdu = self._profile.frames_per_pdu(frame_loss, contact_bytes)
+        further_bytes = (frames_per_pdu - 1) * (self._profile.frame_bytes - FRAME_OVERHEAD_BYTES)
         while not self._frames.full_frame_ready:
             self._start_file(order, news, contact_bytes)
-            pdu = self._source.next_pdu(now_ms, self._frames.room_bytes - PRIMARY_HEADER_BYTES)
+            pdu = self._source.next_pdu(now_ms, self._frames.room_bytes + further_bytes - PRIMARY_HEADER_BYTES)
             self._settle(self._source.take_events(), news)
             if pdu is None:
                 break
@@ -146,7 +152,7 @@ class FileLane:
         best_unsent = self._source.unsent_priority
         if best_unsent is None or _priority(density) > best_unsent:
             # The order may be older than the last receipt.
-            taken = order.take(self._bundle_bytes, room_bytes=contact_bytes - self.unsent_bytes)
+            taken = order.take(self._profile.bundle_bytes, room_bytes=contact_bytes - self.unsent_bytes)
             layers = [layer for layer in taken if self._store.waits(layer.address)]
             if layers:
                 number = self._store.open_file([layer.address for layer in layers])

@@ -82,7 +82,7 @@ class Bench:
             transaction_seq=transaction, source_name="", destination_name="",
             file_bytes=b"".join(map(encode_record, records)),
         )  # fmt: skip
-        pdus = iter(lambda: self.source.next_pdu(self.now_ms), None)
+        pdus = iter(lambda: self.source.next_pdu(self.now_ms, PROFILE.pdu_bytes), None)
         return [self.frame(Apid.FILES_DOWN, pdu, VirtualChannel.FILES) for pdu in pdus]
 
     def answers(self):

@@ -31,7 +31,7 @@ def valued(product, step=0, *, size_bytes=400, density=1.0):
 def planned(number, aos_ms, duration_ms, *, uplink=True, frame_loss=0.0):
     contact = Contact(
         contact_id=number, station="Svalbard", aos_ms=aos_ms, los_ms=aos_ms + duration_ms, downlink_bps=RATE_BPS,
-        uplink_bps=64_000 if uplink else 0, one_way_delay_ms=25, frame_loss=frame_loss,
+        uplink_bps=64_000 if uplink else 0, one_way_delay_ms=25, frame_loss=max(frame_loss, 0.02 if uplink else 0.0),
     )  # fmt: skip
     loss = GilbertElliott.independent(frame_loss)
     down = ChannelSettings(rate_bps=RATE_BPS, delay_ms=25, loss=loss)

@@ -41,10 +41,10 @@ def valued(product, step=0, *, size_bytes=400, density=1.0):
     return ValuedLayer(layer=layer, payload=payload)
 
 
-def contact(uplink_bps=64_000):
+def contact(uplink_bps=64_000, *, frame_loss=0.02):
     return Contact(
         contact_id=0, station="Awarua", aos_ms=NOW_MS, los_ms=NOW_MS + 600_000, downlink_bps=1_000_000,
-        uplink_bps=uplink_bps, one_way_delay_ms=20, frame_loss=0.0,
+        uplink_bps=uplink_bps, one_way_delay_ms=20, frame_loss=frame_loss,
     )  # fmt: skip
 
 
@@ -333,6 +333,25 @@ def test_a_file_cut_by_loss_of_signal_goes_on_where_it_stopped():
         ends.append(pdu.offset + len(pdu.data))
     assert bench.file(0) == [address(FIRST_BLOCK)]
     assert bench.computer.repeated_bytes == 0
+
+
+def test_pdus_are_as_long_as_the_expected_loss_lets_them_be():
+    lengths = {}
+    for frame_loss in (0.0, 0.001, 0.02):
+        bench = Bench(valued(FIRST_BLOCK, size_bytes=300_000), in_contact=False)
+        bench.tell(ContactStarted(contact=contact(frame_loss=frame_loss)))
+        bench.send(60)
+        packets = [packet for packet in bench.packets if packet.apid == Apid.FILES_DOWN]
+        lengths[frame_loss] = max(len(packet.data) for packet in packets) / PROFILE.pdu_bytes
+    assert [round(length) for length in lengths.values()] == [8, 4, 1]
+
+
+def test_the_length_of_a_pdu_weighs_headers_against_losses_and_the_end_of_the_contact():
+    plenty = 1 << 30
+    assert [PROFILE.frames_per_pdu(loss, plenty) for loss in (0.0, 0.0005, 0.005, 0.3)] == [8, 6, 2, 1]
+    assert PROFILE.frames_per_pdu(0.0, 100 * PROFILE.frame_bytes) == 1
+    assert PROFILE.frames_per_pdu(0.0, 200 * PROFILE.frame_bytes) == 3
+    assert PROFILE.frames_per_pdu(0.0, -5) == 1
 
 
 def test_segments_end_with_frames():
