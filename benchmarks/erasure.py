@@ -56,6 +56,8 @@ BURSTS = (None, 8.0)
 """Mean runs of lost frames; None: independent losses."""
 CAPACITIES = (0.25, 0.5, 1.0, 2.0)
 """Frames of the pass over frames that carry every layer once."""
+SOURCE_SYMBOLS = (1, 4, 16, 64, 256, 1024, 4096)
+"""Sizes of objects whose coding is timed."""
 SCHEMES = ("files", "uniform", "unequal")
 PROFILE = LinkProfile()
 ZONE_BYTES = PROFILE.frame_bytes - FRAME_OVERHEAD_BYTES
@@ -279,13 +281,15 @@ def one_way(
     return usable(scene, unequal_pass(scene, channel, frames, belief))
 
 
-def one_way_rows(seeds: Sequence[int]) -> list[OneWayRow]:
+def one_way_rows(
+    seeds: Sequence[int], *, capacities: Sequence[float] = CAPACITIES, losses: Sequence[float] = LOSSES
+) -> list[OneWayRow]:
     """Every loss with the plan right, and the plan wrong both ways."""
     cases = [
         (capacity, loss, loss, burst)
-        for capacity in CAPACITIES
+        for capacity in capacities
         for burst in BURSTS
-        for loss in LOSSES
+        for loss in losses
         if loss or burst is None
     ]
     cases += [(1.0, expected, loss, None) for expected, loss in ((0.1, 0.3), (0.3, 0.1), (0.02, 0.2))]
@@ -310,11 +314,11 @@ def one_way_rows(seeds: Sequence[int]) -> list[OneWayRow]:
     return rows
 
 
-def speed_rows() -> list[SpeedRow]:
+def speed_rows(sizes: Sequence[int] = SOURCE_SYMBOLS) -> list[SpeedRow]:
     """Encoding and decoding per CPU second."""
     rows = []
     chance = random.Random(1)
-    for source_symbols in (1, 4, 16, 64, 256, 1024, 4096):
+    for source_symbols in sizes:
         symbol_bytes = 1088
         data = chance.randbytes(source_symbols * symbol_bytes - 5)
         shape = shape_for(len(data), PROFILE.pdu_bytes)
