@@ -8,13 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ALWAYS: tuple[tuple[str, ...], ...] = (
-    ("link_throughput",),
-    ("link_overhead",),
-    ("scheduler",),
-    ("link_budget",),
-    ("low_signal",),
-)
+ALWAYS: tuple[tuple[str, ...], ...] = (("link",), ("scheduler",))
 WITH_DATA: tuple[tuple[str, ...], ...] = (("orbit",), ("screening",))
 
 

@@ -32,6 +32,7 @@ from downlink.cfdp_source_transaction import SourceSettings
 from downlink.file_ports import ReadableFile
 from downlink.frame_assembler import FrameAssembler
 from downlink.frame_reader import FrameReader
+from downlink.link_profile import LinkProfile
 from downlink.space_packet import PacketStream
 
 SEGMENT_BYTES = 1024
@@ -40,7 +41,9 @@ FRAME_BYTES = 1115
 RUNS = 5
 LOSS = 0.02
 FRAME_FILLING_PDU_BYTES = FRAME_BYTES - 16
-"""With its packet header such a PDU fills a frame: what the mission sends."""
+"""With its packet header such a PDU fills a frame: what the mission sends where frames are lost."""
+LONGEST_PDU_BYTES = LinkProfile().longest_pdu_bytes
+"""Such a PDU fills eight frames: what the mission sends where hardly any is."""
 DESTINATION = DestinationSettings(max_file_bytes=1 << 40)
 
 
@@ -192,6 +195,7 @@ def stages(content: bytes) -> list[Speed]:
     encoded = [packets.packet(pdu) for pdu in pdus]
     frames = list(send_frames(content))
     filled = list(send_frames(content, FRAME_FILLING_PDU_BYTES))
+    long = list(send_frames(content, LONGEST_PDU_BYTES))
     gc.collect()
     gc.freeze()  # What stays for the whole measurement is not looked through again and again.
     work: list[tuple[str, int, Callable[[], object]]] = [
@@ -208,6 +212,12 @@ def stages(content: bytes) -> list[Speed]:
             lambda: deque(send_frames(content, FRAME_FILLING_PDU_BYTES), maxlen=0),
         ),
         ("up, each PDU filling a frame", len(filled), lambda: receive_frames(filled)),
+        (
+            "down, each PDU filling eight frames",
+            len(long),
+            lambda: deque(send_frames(content, LONGEST_PDU_BYTES), maxlen=0),
+        ),
+        ("up, each PDU filling eight frames", len(long), lambda: receive_frames(long)),
     ]
     speeds = []
     for name, units, run in work:
@@ -360,11 +370,11 @@ def show(mib: int, memory_mib: int) -> None:
     content = random.Random(1).randbytes(mib << 20)
     print(f"{mib} MiB, PDUs of {SEGMENT_BYTES} file bytes, frames of {FRAME_BYTES} bytes, one core, per CPU second\n")
     for speed in (*stages(content), *checksums(content)):
-        print(f"{speed.name:34} {speed.file_mb_per_s:9,.0f} MB/s {speed.units_per_s:12,.0f} /s")
-    print(f"\n{'the same transfer, PDUs/s':34} {'ours':>12} {'cfdp-py':>12} {'ratio':>7}")
+        print(f"{speed.name:36} {speed.file_mb_per_s:9,.0f} MB/s {speed.units_per_s:12,.0f} /s")
+    print(f"\n{'the same transfer, PDUs/s':36} {'ours':>12} {'cfdp-py':>12} {'ratio':>7}")
     with tempfile.TemporaryDirectory() as folder:
         for pair in comparisons(content, Path(folder)):
-            print(f"{pair.name:34} {pair.ours_pdus_per_s:12,.0f} {pair.cfdp_py_pdus_per_s:12,.0f} {pair.ratio:6.1f}x")
+            print(f"{pair.name:36} {pair.ours_pdus_per_s:12,.0f} {pair.cfdp_py_pdus_per_s:12,.0f} {pair.ratio:6.1f}x")
     if memory_mib:
         run = memory_run(memory_mib << 20)
         print(
