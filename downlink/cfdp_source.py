@@ -193,6 +193,14 @@ class CfdpSource:
         """File bytes that have never been sent."""
         return sum(each.unsent_bytes for each in self._queue.unsent)
 
+    def sent_until(self, transaction_seq: int) -> int:
+        """All file bytes before it have been sent and were not asked for again. Raises CfdpTransactionError when it is not open."""
+        if transaction_seq not in self._transactions:
+            raise CfdpTransactionError(f"transaction {transaction_seq} is not open; what became of it its last event says")
+        transaction = self._transactions[transaction_seq]
+        asked_again = transaction.requested.ranges()
+        return min(transaction.next_offset, asked_again[0][0] if asked_again else transaction.next_offset)
+
     @property
     def unsent_priority(self) -> int | None:
         """The highest priority among files with bytes that have never been sent, None where there are none."""

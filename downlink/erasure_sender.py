@@ -22,7 +22,7 @@ from downlink.erasure_object import (
     pack_objects,
     unpack_objects,
 )
-from downlink.erasure_packet import HEADER, OBJECT_NUMBERS, SymbolPacket, symbol_bytes_in
+from downlink.erasure_packet import HEADER, OBJECT_NUMBERS, SymbolPacket, largest_object_bytes, symbol_bytes_in
 from downlink.frame_loss import LossBelief
 from downlink.products import LayerAddress
 from downlink.protection import Demand, ProtectionQueue, SentSymbols, best_object_symbols, decoded_chance
@@ -112,6 +112,7 @@ class ErasureSender:
         Objects of earlier passes go on where all their layers are offered again and are dissolved where not.
         """
         self.end()
+        offers = self._sendable(offers)
         offered = {offer.address: offer for offer in offers}
         for number, one in list(self._objects.items()):
             if not all(address in offered for address in one.addresses):
@@ -133,7 +134,7 @@ class ErasureSender:
         if self._pass is None:
             return
         unknown = (offer for offer in offers if offer.address not in self._of_layer)
-        new = _fitting(unknown, self._pass.capacity_bytes)
+        new = _fitting(self._sendable(unknown), self._pass.capacity_bytes)
         if not new:
             return
         for one in self._empty_window(self._pass.belief):
@@ -219,6 +220,11 @@ class ErasureSender:
         one.sent_now += 1
         now.left_bytes -= _packet_bytes(one)
         return SymbolPacket(object_number=one.number, shape=one.shape, identifier=identifier, symbol=symbol).encode()
+
+    def _sendable(self, offers: Iterable[ErasureOffer]) -> list[ErasureOffer]:
+        """Without those longer than any object, which need another way down and must not take the room of others."""
+        longest_bytes = largest_object_bytes(self.packet_bytes)
+        return [offer for offer in offers if offer.size_bytes <= longest_bytes]
 
     def _refill(self, now: _Pass) -> None:
         """The next objects' steps, their symbols spread evenly over the window that they share."""

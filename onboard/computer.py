@@ -73,8 +73,9 @@ class OnboardComputer:
             case LayersCaptured():
                 return self._capture(event, now_ms)
             case ContactStarted():
+                ended = self._end_contact(now_ms) if self._in_contact else []
                 self._start_contact(event.contact, now_ms)
-                return []
+                return ended
             case ContactEnded():
                 return self._end_contact(now_ms)
             case FrameHeard():
@@ -119,7 +120,7 @@ class OnboardComputer:
         self._order.start_contact(contact)
         if self._without_answers:
             self._order.refresh(now_ms, committed_bytes=0)
-            self._erasure.begin(contact, self._order.ranked(), self._measured_before)
+            self._erasure.begin(contact, self._best_first(now_ms), self._measured_before)
         else:
             self._files.resume(now_ms)
 
@@ -159,7 +160,7 @@ class OnboardComputer:
 
     def _next_frame(self, now_ms: int) -> list[Action]:
         if self._order.refresh(now_ms, committed_bytes=self._files.unsent_bytes) and self._without_answers:
-            self._erasure.offer(self._order.ranked())
+            self._erasure.offer(self._best_first(now_ms))
         if self._without_answers:
             return self._next_unanswered_frame(now_ms)
         if (report := self.gate.next_report(now_ms)) is not None:
@@ -205,6 +206,11 @@ class OnboardComputer:
             return [*self._note_sent(pushed), TransmitFrame(frame=frame, robust=True)]
         frame = self._erasure.next_frame()
         return [WakeAt(at_ms=self._express.next_due_ms())] if frame is None else [TransmitFrame(frame=frame)]
+
+    def _best_first(self, now_ms: int) -> list[tuple[float, Layer]]:
+        """What may go to a station that only listens, with its value per byte: the order, and what open files still owe."""
+        owed = [(layer.value_at(now_ms) / layer.size_bytes, layer) for layer in self._files.unsent_layers()]
+        return sorted([*self._order.ranked(), *owed], key=lambda ranked: -ranked[0])
 
     def _note_sent(self, layers: Iterable[Layer]) -> list[Action]:
         """Tell of layers that go for the first time; the others are repeats."""
@@ -274,6 +280,7 @@ class OnboardComputer:
 
     def _delivered(self, fresh: tuple[LayerAddress, ...]) -> list[Action]:
         self._express.forget(fresh)
+        self._files.forget(fresh)
         self._erasure.forget(fresh)
         self._order.remove(fresh)
         return [LayersDelivered(addresses=fresh)] if fresh else []

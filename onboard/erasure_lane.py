@@ -61,7 +61,10 @@ class ErasureLane:
     def next_frame(self) -> bytes | None:
         """The next frame, None where nothing is left to gain."""
         while not self._frames.full_frame_ready:
-            packet = self._sender.next_packet(self._frames.room_bytes - PRIMARY_HEADER_BYTES)
+            # Behind the tail of an idle packet any packet goes: it may cross into the next frame, lest none ever fits.
+            began = self._frames.pending_bytes > 0
+            room_bytes = self._frames.room_bytes - PRIMARY_HEADER_BYTES if began else self._sender.packet_bytes
+            packet = self._sender.next_packet(room_bytes)
             if packet is None:
                 break
             self._frames.push(self._packets.packet(Apid.ERASURE_DOWN, packet))

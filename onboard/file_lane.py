@@ -82,11 +82,30 @@ class FileLane:
         """Whether a layer is in an open file."""
         return address in self._in_flight
 
+    def unsent_layers(self) -> list[Layer]:
+        """Layers of open files with bytes that have never been sent, or that the ground has asked for again."""
+        unsent: list[Layer] = []
+        for number, addresses in self._store.files.items():
+            end, sent_until = 0, self._source.sent_until(number)
+            for layer in (self._in_flight[address] for address in addresses):
+                end += layer.size_bytes
+                if end > sent_until and self._store.waits(layer.address):
+                    unsent.append(layer)
+        return unsent
+
     def best_density(self, order: SendingOrder) -> float | None:
         """The highest value per byte of what has never been sent, in open files or in the order; None where there is none."""
         unsent = self._source.unsent_priority
         known = (order.best_density, None if unsent is None else unsent / PRIORITY_PER_VALUE_PER_BYTE)
         return max((density for density in known if density is not None), default=None)
+
+    def forget(self, addresses: Iterable[LayerAddress]) -> None:
+        """The ground has these by another way: files of which no layer waits any more are given up."""
+        if not any(address in self._in_flight for address in addresses):
+            return
+        for number, held in self._store.files.items():
+            if not any(self._store.waits(address) for address in held):
+                self._source.cancel(number)
 
     def suspend(self, now_ms: int) -> None:
         """Loss of signal."""
@@ -151,9 +170,11 @@ class FileLane:
             return
         best_unsent = self._source.unsent_priority
         if best_unsent is None or _priority(density) > best_unsent:
-            # The order may be older than the last receipt.
-            taken = order.take(self._profile.bundle_bytes, room_bytes=contact_bytes - self.unsent_bytes)
-            layers = [layer for layer in taken if self._store.waits(layer.address)]
+            layers: list[Layer] = []
+            # The order may be older than the last receipt: whole files of it may have been delivered meanwhile.
+            while not layers and order.best_density is not None:
+                taken = order.take(self._profile.bundle_bytes, room_bytes=contact_bytes - self.unsent_bytes)
+                layers = [layer for layer in taken if self._store.waits(layer.address)]
             if layers:
                 number = self._store.open_file([layer.address for layer in layers])
                 content = self._store.file_content(number)

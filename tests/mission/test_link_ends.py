@@ -1,7 +1,10 @@
 """Computer and station on a pretend link: contacts that break off, that only listen, and news in the middle of a file."""
 
+import pytest
+
 from downlink.command import DropScene, RequestLayers
 from downlink.contact import Contact
+from downlink.link_events import ContactStarted
 from downlink.link_profile import LinkProfile
 from downlink.products import ALERTS_PRODUCT, FIRST_BLOCK, FIRST_CHIP, SUMMARY_PRODUCT, Layer, LayerAddress, Rung
 from downlink.record import OVERHEAD_BYTES
@@ -9,7 +12,7 @@ from downlink.requests import LayerRequest
 from ground.link_events import OrderGiven
 from mission.channel import ChannelSettings, GilbertElliott
 from mission.contacts import PlannedContact
-from mission.link_ends import ground_station, onboard_computer
+from mission.link_ends import EndJournals, ground_station, onboard_computer
 from mission.simulation import World
 from mission.streams import Streams
 from onboard.link_events import LayersCaptured
@@ -39,8 +42,8 @@ def planned(number, aos_ms, duration_ms, *, uplink=True, frame_loss=0.0):
     return PlannedContact(contact=contact, downlink=down, uplink=up)
 
 
-def world_of(*contacts, seed=0x5EED):
-    return World(onboard_computer(PROFILE, capacity_bytes=1 << 30), ground_station(PROFILE), contacts, Streams(seed))
+def world_of(*contacts, seed=0x5EED, profile=PROFILE):
+    return World(onboard_computer(profile, capacity_bytes=1 << 30), ground_station(profile), contacts, Streams(seed))
 
 
 def capture(world, at_ms, *layers):
@@ -114,6 +117,68 @@ def test_losses_of_a_contact_without_uplink_are_made_good_in_the_next():
     assert world.contact_logs[0].downlink.lost > 3
     arrived = [seen for seen in world.observations if seen.what == "arrived"]
     assert {seen.at_ms // 1_000_000 for seen in arrived} == {0, 5}
+
+
+@pytest.mark.parametrize("frame_bytes", [96, 223, 512, 1115, 2048])
+def test_a_contact_without_uplink_is_used_to_its_end_at_every_frame_length(frame_bytes):
+    layers = [valued(FIRST_BLOCK + n, size_bytes=700 + 37 * (n % 61), density=1.0 + n % 7) for n in range(40)]
+    world = world_of(planned(0, 1000, 8000, uplink=False), profile=LinkProfile(frame_bytes=frame_bytes))
+    capture(world, 0, *layers)
+    world.run()
+    assert world.station.store.addresses == {one.layer.address for one in layers}
+
+
+def test_a_layer_too_long_for_the_erasure_code_does_not_hold_up_the_others():
+    profile = LinkProfile(frame_bytes=223)  # 4096 symbols of 192 bytes at most
+    long, short = valued(FIRST_BLOCK, size_bytes=900_000, density=5.0), valued(FIRST_BLOCK + 1, size_bytes=2000)
+    world = world_of(planned(0, 1000, 8000, uplink=False), profile=profile)
+    capture(world, 0, long, short)
+    world.run()
+    assert world.station.store.addresses == {short.layer.address}
+
+
+def test_what_an_open_file_owes_goes_down_to_stations_that_only_listen_and_not_again_afterwards():
+    layers = [valued(FIRST_BLOCK + n, size_bytes=6000) for n in range(10)]
+    world = world_of(planned(0, 1000, 1000), planned(1, 100_000, 8000, uplink=False), planned(2, 200_000, 8000))
+    capture(world, 0, *layers)
+    world.run()
+    check_everything_arrived(world, *layers)
+    assert max(first_told(world, "arrived").values()) < 109_000
+    assert world.computer.open_files == world.station.open_files == 0
+    assert world.contact_logs[2].sent_bytes < 20 * PROFILE.frame_bytes
+
+
+def test_the_link_does_not_wait_where_whole_files_of_the_order_were_delivered_meanwhile():
+    old = [valued(FIRST_BLOCK + n, size_bytes=5000, density=50.0) for n in range(80)]
+    new = [valued(FIRST_CHIP + n, size_bytes=5000) for n in range(40)]
+    journals = EndJournals()
+    world = world_of(planned(0, 1000, 18_400, uplink=False), planned(1, 5_000_000, 60_000))
+
+    def reboot():  # what was sent in this contact is forgotten
+        world.replace_computer(onboard_computer(PROFILE, capacity_bytes=1 << 30, journals=journals))
+
+    world.schedule(0, reboot)
+    capture(world, 0, *old)
+    world.schedule(19_399, reboot)
+    capture(world, 4_000_000, *new)
+    sent_ms = []
+    world.on_time = lambda now_ms: sent_ms.append((now_ms, world.contact_logs[1].sent_bytes))
+    world.run()
+    check_everything_arrived(world, *old, *new)
+    # From AOS on every frame follows the one before, until all has been sent once.
+    wanted_bytes = sum(one.layer.size_bytes for one in new)
+    at_ms = next(at_ms for at_ms, sent_bytes in sent_ms if sent_bytes > wanted_bytes)
+    assert (at_ms - 5_000_000) * RATE_BPS / 8000 < wanted_bytes + 2 * PROFILE.frame_bytes
+
+
+def test_a_contact_that_begins_before_the_one_before_has_ended_ends_it():
+    world = world_of(planned(0, 1000, 8000, uplink=False))
+    capture(world, 0, valued(FIRST_BLOCK, size_bytes=6000))
+    world.schedule(3000, lambda: world.tell_computer(ContactStarted(contact=planned(1, 3000, 8000).contact)))
+    world.run()
+    sent = first_told(world, "sent")
+    assert sent == {LayerAddress(scene=9, product=FIRST_BLOCK, step=0): 3000}
+    assert world.computer.store.erasure_state is not None
 
 
 def order(world, at_ms, what):
