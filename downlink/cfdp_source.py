@@ -196,7 +196,9 @@ class CfdpSource:
     def sent_until(self, transaction_seq: int) -> int:
         """All file bytes before it have been sent and were not asked for again. Raises CfdpTransactionError when it is not open."""
         if transaction_seq not in self._transactions:
-            raise CfdpTransactionError(f"transaction {transaction_seq} is not open; what became of it its last event says")
+            raise CfdpTransactionError(
+                f"transaction {transaction_seq} is not open; what became of it its last event says"
+            )
         transaction = self._transactions[transaction_seq]
         asked_again = transaction.requested.ranges()
         return min(transaction.next_offset, asked_again[0][0] if asked_again else transaction.next_offset)
