@@ -133,6 +133,7 @@ class OnboardComputer:
             self._order.discount((layer for layer in sent if not self._files.holds(layer.address)), arrived)
         self._in_contact = False
         self._files.suspend(now_ms)
+        self.store.compact_when_long()
         return self._note_sent([layer for layer in sent if layer.address not in self._ever_sent])
 
     # ---- keeping
@@ -144,7 +145,9 @@ class OnboardComputer:
         self._order.add(layers)
         self._express.add(layer for layer in layers if layer.address.is_express)
         excess_bytes = self.store.queued_bytes - self.capacity_bytes
-        return self._evict(self._order.evictions(excess_bytes, now_ms=now_ms, kept=self._files.in_flight))
+        actions = self._evict(self._order.evictions(excess_bytes, now_ms=now_ms, kept=self._files.in_flight))
+        self.store.compact_when_long()
+        return actions
 
     def _evict(self, addresses: Sequence[LayerAddress]) -> list[Action]:
         if not addresses:

@@ -9,7 +9,7 @@ delivered + queued + evicted.
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from downlink.errors import LayerError
 from downlink.journal import Journal
@@ -17,6 +17,9 @@ from downlink.products import Layer, LayerAddress, Rung, unpack_addresses
 from downlink.record import Record, RecordKind, encode_record
 from onboard.errors import StoreError
 from onboard.valuation import ValuedLayer
+
+COMPACT_ABOVE_BYTES: Final = 16 * 1024 * 1024
+"""Length from which the journal is rewritten whenever it has doubled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +63,7 @@ class ProductStore:
         self._queued_bytes = 0
         self._files: dict[int, tuple[LayerAddress, ...]] = {}
         self._next_file = 0
+        self._compact_above_bytes = COMPACT_ABOVE_BYTES
         self.erasure_state: bytes | None = None
         """What the erasure sender last had to remember."""
         notes: dict[LayerAddress, Layer] = {}
@@ -149,6 +153,12 @@ class ProductStore:
             encode_record(Record(kind=RecordKind.LAYER, address=address, payload=self.payload(address)))
             for address in self._files[number]
         )
+
+    def compact_when_long(self) -> None:
+        """Keep the journal within twice what waits and what is marked, or `COMPACT_ABOVE_BYTES`. Raises JournalError."""
+        if self._journal.size_bytes > self._compact_above_bytes:
+            self.compact()
+            self._compact_above_bytes = max(COMPACT_ABOVE_BYTES, 2 * self._journal.size_bytes)
 
     def compact(self) -> None:
         """Rewrite the journal without the bytes of layers that no longer wait; their marks and sizes stay."""

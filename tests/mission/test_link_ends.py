@@ -181,6 +181,19 @@ def test_a_contact_that_begins_before_the_one_before_has_ended_ends_it():
     assert world.computer.store.erasure_state is not None
 
 
+def test_the_journal_on_board_does_not_grow_with_what_has_been_delivered(monkeypatch):
+    monkeypatch.setattr("onboard.store.COMPACT_ABOVE_BYTES", 50_000)
+    journals = EndJournals()
+    computer = onboard_computer(PROFILE, capacity_bytes=1 << 30, journals=journals)
+    contacts = [planned(number, 1000 + 100_000 * number, 9000) for number in range(5)]
+    world = World(computer, ground_station(PROFILE), contacts, Streams(1))
+    for number in range(5):
+        capture(world, 100_000 * number, *(valued(FIRST_BLOCK + 10 * number + n, size_bytes=9000) for n in range(10)))
+    world.run()
+    assert world.computer.store.backlog() == () and world.computer.store.account().balanced
+    assert journals.layers.size_bytes < 2 * 10 * 9500  # of 50 layers captured, 10 waited at a time
+
+
 def order(world, at_ms, what):
     world.schedule(at_ms, lambda: world.tell_station(OrderGiven(order=what)))
 

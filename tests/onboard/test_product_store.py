@@ -183,6 +183,23 @@ def test_compaction_keeps_the_accounts_and_lets_the_bytes_go():
     assert again.account() == before
 
 
+def test_a_journal_of_layers_that_wait_no_more_is_rewritten_when_it_has_grown_long(monkeypatch):
+    monkeypatch.setattr("onboard.store.COMPACT_ABOVE_BYTES", 4000)
+    journal = MemoryJournal()
+    store = ProductStore(journal)
+    longest_bytes = 0
+    for number in range(200):
+        store.add([valued(number)])
+        store.mark_delivered([address(number - 3)] if number > 2 else [])
+        store.compact_when_long()
+        longest_bytes = max(longest_bytes, journal.size_bytes)
+    marks_bytes = 197 * (18 + 8)
+    assert longest_bytes < 2 * (marks_bytes + 4000)
+    again = ProductStore(journal)
+    assert again.account() == store.account() and again.backlog() == store.backlog()
+    assert all(again.payload(address(number)) == valued(number).payload for number in range(197, 200))
+
+
 def test_a_full_disk_refuses_the_layers_and_keeps_the_accounts(monkeypatch):
     journal = MemoryJournal()
     store = ProductStore(journal)
