@@ -50,13 +50,13 @@ def draw(peers: Sequence[LinkCost], stack: Sequence[StackCost]) -> str:
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
         'font-family="Helvetica, Arial, sans-serif" font-size="13">',
         f'<rect width="{width}" height="{height}" fill="#ffffff"/>',
-        *_panel("bytes sent over bytes of payload", lines, lambda point: point.ratio, LEFT, bottom=1.0, unit=""),
+        *_panel("bytes sent over bytes of payload", lines, lambda point: point.ratio, LEFT, base=1.0, unit=""),
         *_panel(
             "beyond the ideal",
             {name: points for name, points in lines.items() if name != "ideal"},
             lambda point: point.excess_percent,
             LEFT + WIDTH + GAP,
-            bottom=0.0,
+            base=0.0,
             unit=" %",
         ),
         *_legend(TOP + HEIGHT + 70),
@@ -72,13 +72,15 @@ def _panel(
     value: Callable[[Point], float],
     left: int,
     *,
-    bottom: float,
+    base: float,
     unit: str,
 ) -> list[str]:
     most_loss = max(point.loss for points in lines.values() for point in points)
     most = max(value(point) for points in lines.values() for point in points)
-    step = next(step for step in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if (most - bottom) / step <= 8)
-    top = bottom + step * -(-(most - bottom) // step)
+    least = min(value(point) for points in lines.values() for point in points)
+    step = next(step for step in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if (most - base) / step <= 8)
+    # Transfers that did not end are left out: what remains may lie below the ideal.
+    bottom, top = base - step * max(0, -((least - base) // step)), base + step * -(-(most - base) // step)
 
     def x(point: Point) -> float:
         return left + WIDTH * point.loss / most_loss
@@ -112,7 +114,7 @@ def _panel(
             )
             if note and unit:
                 parts.append(
-                    f'<text x="{across - 8:.1f}" y="{down - 9:.1f}" text-anchor="end" font-size="11" '
+                    f'<text x="{across - 10:.1f}" y="{down + 4:.1f}" text-anchor="end" font-size="11" '
                     f'fill="{colour}">{note} delivered</text>'
                 )
     return parts
