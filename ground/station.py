@@ -6,6 +6,7 @@ beginning grows, not when it ends, so that a pass that breaks off costs no layer
 """
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import Final
 
 from downlink.cfdp_destination import CfdpDestination
@@ -20,7 +21,7 @@ from downlink.cfdp_events import (
 from downlink.command import MAX_LINK_COUNT, ReportLink
 from downlink.contact import Contact
 from downlink.erasure_receiver import ErasureReceiver
-from downlink.express import encode_receipts
+from downlink.express import ADDRESSES_PER_RECEIPT, encode_receipts
 from downlink.frame_assembler import FrameAssembler
 from downlink.frame_loss import LossCount
 from downlink.frame_reader import FrameReader, FrameVerdict
@@ -80,12 +81,14 @@ class GroundStation:
         self._receipts: dict[LayerAddress, None] = {}
         # Layers that came without an answer, and in how many contacts with an uplink they have been acknowledged.
         self._unanswered: dict[LayerAddress, int] = {}
+        # Those to be acknowledged in this contact: so many that everything else goes before them.
+        self._late_receipts: dict[LayerAddress, None] = {}
         self._loss = LossCount()
         self._contact_id = 0
         self._link_report_due_ms = 0
         # Of files under way: bytes whose records are in the store, and where the next record ends.
         self._beginnings: dict[TransactionId, tuple[int, int]] = {}
-        self._in_contact = False
+        self._in_contact = self._has_uplink = False
         self._had_contact = False
 
     def handle(self, event: Event, now_ms: int) -> list[Action]:
@@ -120,6 +123,7 @@ class GroundStation:
 
     def _start_contact(self, contact: Contact, now_ms: int) -> None:
         self._in_contact = True
+        self._has_uplink = contact.uplink_bps > 0
         if not self._had_contact:
             # Ahead of all counts of a station before this one: no frame of this one may continue a packet that it began.
             self._uplink.next_frame_count = now_ms % FRAME_COUNT_MODULUS
@@ -128,8 +132,8 @@ class GroundStation:
         self._link_report_due_ms = now_ms + LINK_REPORT_MS
         self.desk.start_contact()
         self._destination.resume(now_ms)
-        if contact.uplink_bps:
-            self._receipts.update(dict.fromkeys(self._unanswered))
+        if self._has_uplink:
+            self._late_receipts.update(dict.fromkeys(self._unanswered))
             # A receipt may be lost: the second contact says it again.
             self._unanswered = {address: 1 for address, told in self._unanswered.items() if not told}
 
@@ -178,7 +182,7 @@ class GroundStation:
         fresh = self.store.add(records)
         held = [record.address for record in records if self.store.holds(record.address)]
         self._unanswered.update(dict.fromkeys(held, 0))
-        if self._in_contact:
+        if self._in_contact and self._has_uplink:
             self._receipts.update(dict.fromkeys(held))
         return fresh
 
@@ -233,7 +237,7 @@ class GroundStation:
         return [*actions, WakeAt(at_ms=min((time_ms for time_ms in times if time_ms is not None), default=None))]
 
     def _push_packets(self, now_ms: int) -> bool:
-        """The next thing to say: receipts, then commands, then file delivery; False where there is nothing."""
+        """The next thing to say: receipts, commands, file delivery, receipts of earlier contacts; False where there is nothing."""
         if self._receipts:
             for payload in encode_receipts(tuple(self._receipts)):
                 self._uplink.push(self._packets.packet(Apid.EXPRESS_RECEIPT, payload))
@@ -242,6 +246,10 @@ class GroundStation:
             self._uplink.push(self._packets.packet(Apid.COMMAND, command))
         elif (pdu := self._destination.next_pdu(now_ms)) is not None:
             self._uplink.push(self._packets.packet(Apid.FILES_UP, pdu))
+        elif late := tuple(islice(self._late_receipts, ADDRESSES_PER_RECEIPT)):
+            self._receipts.update(dict.fromkeys(late))
+            for address in late:
+                del self._late_receipts[address]
         else:
             return False
         return True

@@ -194,6 +194,19 @@ def test_the_journal_on_board_does_not_grow_with_what_has_been_delivered(monkeyp
     assert journals.layers.size_bytes < 2 * 10 * 9500  # of 50 layers captured, 10 waited at a time
 
 
+def test_receipts_of_what_a_contact_without_uplink_brought_hold_up_no_order():
+    layers = [valued(FIRST_BLOCK + n, size_bytes=60) for n in range(1500)]
+    world = world_of(planned(0, 1000, 8000, uplink=False), planned(1, 5_000_000, 20_000))
+    capture(world, 0, *layers)
+    order(world, 4_000_000, DropScene(scene=77))
+    executed_ms = []
+    world.on_time = lambda now_ms: executed_ms.append(now_ms) if world.computer.gate.last_number else None
+    world.run()
+    check_everything_arrived(world, *layers)
+    assert executed_ms[0] < 5_000_000 + 200
+    assert max(first_told(world, "delivered").values()) > 5_000_000 + 1000  # so long the receipts take
+
+
 def order(world, at_ms, what):
     world.schedule(at_ms, lambda: world.tell_station(OrderGiven(order=what)))
 
