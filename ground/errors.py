@@ -6,7 +6,8 @@ GroundError
 ├── QualityError         numbers from which no quality can be told
 ├── ComparisonError      arrays that cannot be compared
 ├── CatalogueError       a folder of published scenes that cannot be written or read
-└── CommandDeskError     an order that cannot be taken, or a desk's journal that cannot be read
+├── CommandDeskError     an order that cannot be taken, or a desk's journal that cannot be read
+└── UnkeptFileError      a station that would acknowledge a file which its store did not keep
 """
 
 from pathlib import Path
@@ -69,3 +70,11 @@ class CommandDeskError(GroundError):
         super().__init__(message)
         self.outstanding = outstanding
         """Commands that the satellite has not reported executed."""
+
+
+class UnkeptFileError(GroundError):
+    """The store did not keep a whole file, so that the station must say no more: file delivery counts it as arrived."""
+
+    def __init__(self, message: str, *, transaction_seq: int) -> None:
+        super().__init__(message)
+        self.transaction_seq = transaction_seq

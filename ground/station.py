@@ -33,6 +33,7 @@ from downlink.products import LayerAddress
 from downlink.record import HEADER, OVERHEAD_BYTES, Record, bytes_after_header, scan_records
 from downlink.transfer_frame import FRAME_COUNT_MODULUS
 from ground.command_desk import CommandDesk
+from ground.errors import UnkeptFileError
 from ground.link_events import Action, Event, LayersArrived, OrderGiven
 from ground.store import LayerStore
 
@@ -88,11 +89,14 @@ class GroundStation:
         self._link_report_due_ms = 0
         # Of files under way: bytes whose records are in the store, and where the next record ends.
         self._beginnings: dict[TransactionId, tuple[int, int]] = {}
+        self._unkept_file: int | None = None
         self._in_contact = self._has_uplink = False
         self._had_contact = False
 
     def handle(self, event: Event, now_ms: int) -> list[Action]:
-        """React to one event."""
+        """React to one event. Raises JournalError where the store cannot keep what was heard; where that was a whole file, it raises
+        UnkeptFileError from then on instead of saying anything.
+        """
         match event:
             case ContactStarted():
                 self._start_contact(event.contact, now_ms)
@@ -108,7 +112,8 @@ class GroundStation:
                 return self._next_frame(now_ms) if self._in_contact else [WakeAt(at_ms=None)]
 
     def snapshot(self, now_ms: int) -> bytes:
-        """The files under way, for a station that starts again."""
+        """The files under way, for a station that starts again. Raises UnkeptFileError, as `handle`."""
+        self._check_kept()
         return self._destination.snapshot(now_ms)
 
     @property
@@ -190,7 +195,10 @@ class GroundStation:
         match event:
             case FileCompleted():
                 self._beginnings.pop(event.transaction, None)
-                return self.store.complete_file(event.transaction.transaction_seq, _layers(event.data))
+                self._unkept_file = number = event.transaction.transaction_seq
+                fresh = self.store.complete_file(number, _layers(event.data))
+                self._unkept_file = None
+                return fresh
             case TransactionFailed():
                 self._beginnings.pop(event.transaction, None)
                 return self.store.add(record for _, data in event.segments for record in _layers(data))
@@ -213,7 +221,16 @@ class GroundStation:
         self._beginnings[transaction] = taken, taken + max(OVERHEAD_BYTES, HEADER.size + bytes_after_header(rest))
         return self.store.add(scan.records)
 
+    def _check_kept(self) -> None:
+        if self._unkept_file is not None:
+            raise UnkeptFileError(
+                f"file {self._unkept_file} came down whole, but the store could not keep it; make room on its disk, and start "
+                "the station again from its journals and its last snapshot",
+                transaction_seq=self._unkept_file,
+            )
+
     def _next_frame(self, now_ms: int) -> list[Action]:
+        self._check_kept()
         if now_ms >= self._link_report_due_ms:
             self._link_report_due_ms = now_ms + LINK_REPORT_MS
             self.desk.report_link(

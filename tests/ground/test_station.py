@@ -1,6 +1,7 @@
 """The ground station by its events and actions: what it stores, what it acknowledges, and what it ignores."""
 
 import itertools
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
@@ -21,6 +22,7 @@ from downlink.packet_sender import PacketSender
 from downlink.products import ALERTS_PRODUCT, FIRST_BLOCK, SUMMARY_PRODUCT, LayerAddress
 from downlink.record import Record, RecordKind, encode_record
 from ground.command_desk import CommandDesk
+from ground.errors import UnkeptFileError
 from ground.link_events import LayersArrived
 from ground.station import LINK_REPORT_MS, GroundStation
 from ground.store import LayerStore
@@ -141,6 +143,27 @@ def test_nothing_is_acknowledged_that_could_not_be_stored(monkeypatch):
         bench.hear_express(ALERT)
     assert bench.receipts() == []
     assert not bench.station.store.holds(ALERT.address)
+
+
+def test_a_file_that_could_not_be_stored_is_never_acknowledged(monkeypatch):
+    journal = MemoryJournal()
+    bench = Bench(journal)
+
+    def full(records):
+        raise JournalError("cannot append: No space left on device")
+
+    monkeypatch.setattr(journal, "append", full)
+    *beginning, end = bench.file_frames(record(FIRST_BLOCK, size_bytes=1500))
+    for frame in beginning:
+        with suppress(JournalError):
+            bench.tell(FrameHeard(frame=frame))
+    with pytest.raises(JournalError):
+        bench.tell(FrameHeard(frame=end))
+    monkeypatch.undo()  # too late: the file would have to come again
+    assert not bench.station.store.holds(record(FIRST_BLOCK).address)
+    for speak in (bench.answers, lambda: bench.station.snapshot(NOW_MS)):
+        with pytest.raises(UnkeptFileError, match="file 7"):
+            speak()
 
 
 def test_layers_of_a_file_are_taken_as_its_beginning_grows_and_told_once():
