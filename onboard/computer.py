@@ -212,8 +212,7 @@ class OnboardComputer:
 
     def _best_first(self, now_ms: int) -> list[tuple[float, Layer]]:
         """What may go to a station that only listens, with its value per byte: the order, and what open files still owe."""
-        owed = [(layer.value_at(now_ms) / layer.size_bytes, layer) for layer in self._files.unsent_layers()]
-        return sorted([*self._order.ranked(), *owed], key=lambda ranked: -ranked[0])
+        return sorted([*self._order.ranked(), *self._files.owed_layers(now_ms)], key=lambda ranked: -ranked[0])
 
     def _note_sent(self, layers: Iterable[Layer]) -> list[Action]:
         """Tell of layers that go for the first time; the others are repeats."""

@@ -22,6 +22,9 @@ from onboard.store import ProductStore
 PRIORITY_PER_VALUE_PER_BYTE = 1e12
 """File delivery ranks by whole numbers: value per byte in this unit."""
 
+UNHEARD_DOUBT = 0.1
+"""Chance that a layer which has been sent is not on the ground, while nothing is heard of it."""
+
 
 @dataclass(slots=True, kw_only=True)
 class FileNews:
@@ -82,16 +85,17 @@ class FileLane:
         """Whether a layer is in an open file."""
         return address in self._in_flight
 
-    def unsent_layers(self) -> list[Layer]:
-        """Layers of open files with bytes that have never been sent, or that the ground has asked for again."""
-        unsent: list[Layer] = []
+    def owed_layers(self, now_ms: int) -> list[tuple[float, Layer]]:
+        """Layers of open files with their value per byte; those sent whole, of which nobody has heard, count for little."""
+        owed: list[tuple[float, Layer]] = []
         for number, addresses in self._store.files.items():
             end, sent_until = 0, self._source.sent_until(number)
             for layer in (self._in_flight[address] for address in addresses):
                 end += layer.size_bytes
-                if end > sent_until and self._store.waits(layer.address):
-                    unsent.append(layer)
-        return unsent
+                if self._store.waits(layer.address):
+                    doubt = 1.0 if end > sent_until else UNHEARD_DOUBT
+                    owed.append((doubt * layer.value_at(now_ms) / layer.size_bytes, layer))
+        return owed
 
     def best_density(self, order: SendingOrder) -> float | None:
         """The highest value per byte of what has never been sent, in open files or in the order; None where there is none."""

@@ -1,5 +1,7 @@
 """Computer and station on a pretend link: contacts that break off, that only listen, and news in the middle of a file."""
 
+from dataclasses import replace
+
 import pytest
 
 from downlink.command import DropScene, RequestLayers
@@ -20,6 +22,7 @@ from onboard.valuation import ValuedLayer
 
 RATE_BPS = 200_000  # 25 bytes a millisecond
 PROFILE = LinkProfile()
+ALL_LOST = GilbertElliott.independent(1.0)
 
 
 def valued(product, step=0, *, size_bytes=400, density=1.0):
@@ -146,6 +149,17 @@ def test_what_an_open_file_owes_goes_down_to_stations_that_only_listen_and_not_a
     assert max(first_told(world, "arrived").values()) < 109_000
     assert world.computer.open_files == world.station.open_files == 0
     assert world.contact_logs[2].sent_bytes < 20 * PROFILE.frame_bytes
+
+
+def test_files_of_which_nothing_was_heard_go_down_again_to_a_station_that_only_listens():
+    layers = [valued(FIRST_BLOCK + n, size_bytes=9000) for n in range(30)]
+    deaf = planned(0, 1000, 20_000)
+    loss = GilbertElliott.independent(0.3)
+    deaf = replace(deaf, downlink=replace(deaf.downlink, loss=loss), uplink=replace(deaf.uplink, loss=ALL_LOST))
+    world = world_of(deaf, planned(1, 100_000, 20_000, uplink=False))
+    capture(world, 0, *layers)
+    world.run()
+    assert world.station.store.addresses == {one.layer.address for one in layers}
 
 
 def test_the_link_does_not_wait_where_whole_files_of_the_order_were_delivered_meanwhile():
