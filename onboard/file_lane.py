@@ -110,6 +110,8 @@ class FileLane:
         for number, held in self._store.files.items():
             if not any(self._store.waits(address) for address in held):
                 self._source.cancel(number)
+        # One of which nothing has been sent is over at once; it has no layers to tell of.
+        self._settle(self._source.take_events(), FileNews())
 
     def suspend(self, now_ms: int) -> None:
         """Loss of signal."""

@@ -269,6 +269,18 @@ def test_a_finished_file_delivers_its_layers():
     assert bench.computer.open_files == 0
 
 
+def test_a_file_of_before_a_reboot_whose_layers_were_delivered_otherwise_is_over_at_once():
+    store = ProductStore(MemoryJournal())
+    Bench(valued(FIRST_BLOCK), store=store).send()
+    assert len(store.files) == 1
+    bench = Bench(store=store)
+    bench.receipt(address(FIRST_BLOCK))
+    assert store.files == {} and bench.computer.open_files == 0
+    bench.tell(ContactEnded())
+    bench.tell(ContactStarted(contact=contact(uplink_bps=0)))
+    assert store.delivered == {address(FIRST_BLOCK)}
+
+
 def test_a_file_that_the_ground_gave_up_is_sent_again_as_another():
     bench = Bench(valued(FIRST_BLOCK))
     bench.send()
