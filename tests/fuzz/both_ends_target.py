@@ -194,4 +194,4 @@ def _both_seeds() -> list[bytes]:
     ]  # fmt: skip
 
 
-TARGETS = {"both_ends": Target(run=both_ends, seeds=_both_seeds, longest=1024, share=6)}
+TARGETS = {"both_ends": Target(run=both_ends, seeds=_both_seeds, longest=1024, share=6, kept_bytes=4000)}

@@ -25,7 +25,7 @@ STEPS_LIMIT = 400
 FLOOD_LIMIT = 1200
 SNAPSHOT_HEADER_BYTES = 13
 FOOTPRINT_LIMIT_BYTES = 180_000
-"""1024 acknowledgements and 1024 KeepAlives that wait, each about 70 bytes as an object, and the buffers of the settings of `cfdp_benches`."""
+"""1024 acknowledgements and 1024 KeepAlives that wait, 70 bytes each, and the buffers that `cfdp_benches` allows."""
 
 
 def cfdp_pdu(data: bytes) -> None:
@@ -166,6 +166,6 @@ TARGETS = {
     "cfdp_pdu": Target(run=cfdp_pdu, seeds=pdu_seeds, longest=1024),
     "cfdp_source": Target(run=cfdp_source, seeds=source_seeds, share=3),
     "cfdp_destination": Target(run=cfdp_destination, seeds=destination_seeds, share=3),
-    "cfdp_flood": Target(run=cfdp_flood, seeds=flood_seeds, longest=256),
+    "cfdp_flood": Target(run=cfdp_flood, seeds=flood_seeds, longest=256, kept_bytes=200),
     "cfdp_snapshot": Target(run=cfdp_snapshot, seeds=snapshot_seeds, longest=2048),
 }

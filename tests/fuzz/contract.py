@@ -54,3 +54,5 @@ class Target:
     """Length to which the fuzzer lets inputs grow, bytes."""
     share: int = 1
     """Its part of the time of a run: machines have more states than decoders."""
+    kept_bytes: int = 6000
+    """Bytes of inputs kept in the repository: the shortest that are worth it. Every run of the tests replays them."""

@@ -14,7 +14,9 @@ def main() -> None:
     name, *arguments = sys.argv[1:]
     # GDAL tells of every codestream that does not decode.
     logging.disable(logging.CRITICAL)
-    atheris.Setup([sys.argv[0], *arguments], TARGETS[name].run)
+    # A merge starts itself again by the first of its arguments, through a shell.
+    itself = f"{sys.executable} -m tests.fuzz.instrumented {name}"
+    atheris.Setup([itself, *arguments], TARGETS[name].run)
     atheris.Fuzz()
 
 

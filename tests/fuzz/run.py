@@ -22,9 +22,10 @@ from tests.fuzz.targets import CORPUS, TARGETS, kept_inputs
 
 LONGEST_RUN_OF_ONE_INPUT_S: Final = 10
 MEMORY_LIMIT_MB: Final = 1536
+LONGEST_PROCESS_S: Final = 120
+"""Then the target goes on in a fresh process: the instrumentation keeps some memory of every execution."""
 LONGEST_KEPT_BYTES: Final = 1024
 """A longer input stays out of the repository: with so many targets they would outgrow the code."""
-KEPT_BYTES_PER_TARGET: Final = 14_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,13 +33,26 @@ class Outcome:
     """What one target's run came to."""
 
     target: str
-    executions: int
-    executions_per_s: int
-    new_inputs: int
-    features: int
-    slowest_s: int
-    peak_mb: int
-    crashes: tuple[Path, ...]
+    executions: int = 0
+    seconds: int = 0
+    new_inputs: int = 0
+    features: int = 0
+    slowest_s: int = 0
+    peak_mb: int = 0
+    crashes: tuple[Path, ...] = ()
+
+    def joined(self, later: "Outcome") -> "Outcome":
+        """The outcome of this process and a later one of the same target."""
+        return Outcome(
+            target=self.target,
+            executions=self.executions + later.executions,
+            seconds=self.seconds + later.seconds,
+            new_inputs=self.new_inputs + later.new_inputs,
+            features=max(self.features, later.features),
+            slowest_s=max(self.slowest_s, later.slowest_s),
+            peak_mb=max(self.peak_mb, later.peak_mb),
+            crashes=later.crashes,
+        )
 
 
 def main() -> int:
@@ -78,23 +92,35 @@ def _fuzz(name: str, out: Path, seconds: int) -> Outcome:
     for data in [*TARGETS[name].seeds(), *(path.read_bytes() for path in kept_inputs(name))]:
         (corpus / hashlib.sha1(data).hexdigest()).write_bytes(data)
     before = set(crashes.iterdir())
-    with log.open("w") as stream:
-        subprocess.run(
-            [
-                *(sys.executable, "-m", "tests.fuzz.instrumented", name, str(corpus)),
-                f"-max_total_time={seconds}",
-                f"-max_len={TARGETS[name].longest}",
-                f"-rss_limit_mb={MEMORY_LIMIT_MB}",
-                f"-timeout={LONGEST_RUN_OF_ONE_INPUT_S}",
-                f"-artifact_prefix={crashes}/",
-                "-print_final_stats=1",
-            ],
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    fresh = tuple(sorted(path for path in set(crashes.iterdir()) - before if not path.name.startswith("slow-unit")))
-    return _read_log(name, log.read_text(errors="replace"), fresh)
+    log.write_text("")
+    outcome = Outcome(target=name)
+    while seconds > 0 and not outcome.crashes:
+        process = _one_process(name, corpus, crashes, min(seconds, LONGEST_PROCESS_S))
+        with log.open("a") as stream:
+            stream.write(process.stdout)
+        fresh = sorted(path for path in set(crashes.iterdir()) - before if not path.name.startswith("slow-unit"))
+        if process.returncode and not fresh:
+            # It ended before it could say which input was at fault: the log is what there is.
+            fresh = [log]
+        outcome = outcome.joined(_read_log(name, process.stdout, tuple(fresh)))
+        seconds -= LONGEST_PROCESS_S
+    return outcome
+
+
+def _one_process(name: str, corpus: Path, crashes: Path, seconds: int) -> subprocess.CompletedProcess[str]:
+    """The fuzzer, run to its end."""
+    command = [
+        *(sys.executable, "-m", "tests.fuzz.instrumented", name, str(corpus)),
+        f"-max_total_time={seconds}",
+        f"-max_len={TARGETS[name].longest}",
+        f"-rss_limit_mb={MEMORY_LIMIT_MB}",
+        f"-timeout={LONGEST_RUN_OF_ONE_INPUT_S}",
+        f"-artifact_prefix={crashes}/",
+        "-print_final_stats=1",
+    ]
+    return subprocess.run(
+        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", check=False
+    )
 
 
 def _read_log(name: str, log: str, crashes: tuple[Path, ...]) -> Outcome:
@@ -105,7 +131,7 @@ def _read_log(name: str, log: str, crashes: tuple[Path, ...]) -> Outcome:
     return Outcome(
         target=name,
         executions=last(r"stat::number_of_executed_units:\s+(\d+)") or last(r"^#(\d+)"),
-        executions_per_s=last(r"stat::average_exec_per_sec:\s+(\d+)"),
+        seconds=last(r"Done \d+ runs in (\d+) second"),
         new_inputs=last(r"stat::new_units_added:\s+(\d+)"),
         features=last(r" ft: (\d+)"),
         slowest_s=last(r"stat::slowest_unit_time_sec:\s+(\d+)"),
@@ -120,7 +146,8 @@ def _table(outcomes: list[Outcome]) -> Table:
     for heading in ("executions", "per second", "new inputs", "features", "slowest s", "peak MB", "crashes"):
         table.add_column(heading, justify="right")
     for one in outcomes:
-        figures = (one.executions, one.executions_per_s, one.new_inputs, one.features, one.slowest_s, one.peak_mb)
+        per_second = one.executions // max(1, one.seconds)
+        figures = (one.executions, per_second, one.new_inputs, one.features, one.slowest_s, one.peak_mb)
         table.add_row(one.target, *(f"{figure:,}" for figure in figures), str(len(one.crashes)))
     table.add_section()
     table.add_row(
@@ -152,7 +179,7 @@ def _merge(name: str, out: Path) -> None:
     for path in kept_inputs(name):
         if path.name not in regressions:
             path.unlink()
-    room = KEPT_BYTES_PER_TARGET
+    room = TARGETS[name].kept_bytes
     for path in sorted(fresh.iterdir(), key=lambda path: (path.stat().st_size, path.name)):
         room -= path.stat().st_size
         if path.stat().st_size <= LONGEST_KEPT_BYTES and room >= 0:
