@@ -97,7 +97,8 @@ def test_counts_wrap_at_fourteen_bits():
 
 
 @pytest.mark.parametrize("frame_bytes", [64, 512, 1115, 2048])
-def test_the_longest_pdu_in_its_packet_fills_a_frame(frame_bytes):
-    profile = LinkProfile(frame_bytes=frame_bytes)
-    packet = PacketSender().packet(Apid.FILES_DOWN, bytes(profile.source_settings.max_pdu_bytes))
-    assert len(packet) == frame_bytes - FRAME_OVERHEAD_BYTES
+def test_pdus_in_their_packets_fill_one_frame_or_eight(frame_bytes):
+    settings = LinkProfile(frame_bytes=frame_bytes).source_settings
+    for frames, pdu_bytes in ((1, settings.frame_pdu_bytes), (8, settings.max_pdu_bytes)):
+        packet = PacketSender().packet(Apid.FILES_DOWN, bytes(pdu_bytes))
+        assert len(packet) == frames * (frame_bytes - FRAME_OVERHEAD_BYTES)
