@@ -152,7 +152,7 @@ def test_finds_a_failed_file_that_is_forgotten(monkeypatch):
 
     monkeypatch.setattr(FileLane, "_settle", forgetful)
     found = first_failure(range(SEEDS))
-    assert found is not None and found.invariant == "everything owed arrives"
+    assert found is not None and found.invariant in ("everything owed arrives", "the cores never raise")
 
 
 def test_finds_a_gate_that_forgets_at_a_reboot_what_it_has_accepted(monkeypatch):
