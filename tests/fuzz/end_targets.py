@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from downlink.cfdp_decoding import decode_pdu
 from downlink.cfdp_pdu import Finished
 from downlink.command import Command, ReportLink, decode_command, encode_command
+from downlink.errors import CfdpPduError, RecordError
 from downlink.express import decode_receipt, encode_receipts
 from downlink.frame_assembler import FrameAssembler
 from downlink.frame_reader import FrameReader
@@ -21,8 +22,9 @@ from ground.station import GroundStation
 from ground.store import LARGEST_FILE_NUMBER
 from mission.link_ends import EndJournals, ground_station, onboard_computer
 from onboard.computer import OnboardComputer
-from onboard.link_events import LayersCaptured, LayersDelivered
-from tests.fuzz.contract import Target, require, with_crc16
+from onboard.link_events import Event, LayersCaptured, LayersDelivered
+from onboard.valuation import ValuedLayer
+from tests.fuzz.contract import Target, require, value_or_refusal, with_crc16
 from tests.fuzz.footprint import footprint_bytes
 from tests.fuzz.link_tape import (
     CAPACITY_BYTES,
@@ -100,57 +102,86 @@ class _Listener:
             decode_command(packet.data)
 
 
+class _Satellite:
+    """A computer under a ground with the key, and which layers that ground has said it has."""
+
+    def __init__(self) -> None:
+        self.journals = EndJournals()
+        self.computer = self._new_computer()
+        self.liar = _Liar(vc_ids=(VirtualChannel.COMMANDS,), frame_bytes=PROFILE.uplink_frame_bytes - SECURITY_BYTES)
+        self.protector = FrameProtector(KEYS[0])
+        self.captured: set[LayerAddress] = set()
+        self.confirmed: set[LayerAddress] = set()
+        self.now_ms = NOW_MS
+
+    def _new_computer(self) -> OnboardComputer:
+        return onboard_computer(PROFILE, capacity_bytes=CAPACITY_BYTES, journals=self.journals, keys=LINK_KEYS)
+
+    def reboot(self) -> None:
+        self.computer = self._new_computer()
+
+    def capture(self, layers: Sequence[ValuedLayer]) -> None:
+        if len(self.captured) < LAYERS_LIMIT:
+            self.captured.update(one.layer.address for one in layers)
+            self.tell(LayersCaptured(layers=layers))
+
+    def hear(self, tape: Tape, apid: Apid, data: bytes) -> None:
+        """A packet of the ground, in authentic frames."""
+        if apid == Apid.EXPRESS_RECEIPT:
+            self.confirmed.update(value_or_refusal(RecordError, decode_receipt, data) or ())
+        pdu = value_or_refusal(CfdpPduError, decode_pdu, data) if apid == Apid.FILES_UP else None
+        if isinstance(pdu, Finished) and pdu.complete and not pdu.condition:
+            self.confirmed.update(self.computer.store.files.get(pdu.header.transaction_seq, ()))
+        for frame in self.liar.say(tape, apid, data):
+            self.hear_open(frame)
+
+    def hear_open(self, frame: bytes) -> None:
+        self.tell(FrameHeard(frame=self.protector.protect(frame, self.now_ms)))
+
+    def tell(self, event: Event) -> None:
+        for action in self.computer.handle(event, self.now_ms):
+            if isinstance(action, LayersDelivered):
+                require(self.captured.issuperset(action.addresses), "a layer is delivered that was never captured")
+                require(self.confirmed.issuperset(action.addresses), "a layer is delivered, says nobody")
+
+
 def onboard_computer_alone(data: bytes) -> None:
-    """Never raises, whatever a ground with the key or without says; delivers what was sent and captured; the account balances."""
-    tape, now_ms, journals = Tape(data), NOW_MS, EndJournals()
-    computer = onboard_computer(PROFILE, capacity_bytes=CAPACITY_BYTES, journals=journals, keys=LINK_KEYS)
-    liar = _Liar(vc_ids=(VirtualChannel.COMMANDS,), frame_bytes=PROFILE.uplink_frame_bytes - SECURITY_BYTES)
-    protector = FrameProtector(KEYS[0])
-    captured: set[LayerAddress] = set()
+    """Never raises, whatever a ground says; delivered is what was captured and confirmed by a key's holder; the account balances."""
+    tape, satellite = Tape(data), _Satellite()
     for _ in range(STEPS_LIMIT):
         if not tape:
             break
-        answer: list[object] = []
-        frames: list[bytes] = []
         match tape.below(13):
             case 0 | 1:
-                layers = captured_from(tape) if len(captured) < LAYERS_LIMIT else []
-                captured.update(one.layer.address for one in layers)
-                answer += computer.handle(LayersCaptured(layers=layers), now_ms)
+                satellite.capture(captured_from(tape))
             case 2:
-                frames = liar.say(tape, Apid.FILES_UP, pdu_bytes_from(tape, seq=tape.below(8)))
+                satellite.hear(tape, Apid.FILES_UP, pdu_bytes_from(tape, seq=tape.below(8)))
             case 3:
                 (receipt,) = encode_receipts([address_from(tape) for _ in range(1 + tape.below(9))])
-                frames = liar.say(tape, Apid.EXPRESS_RECEIPT, receipt)
+                satellite.hear(tape, Apid.EXPRESS_RECEIPT, receipt)
             case 4:
-                frames = liar.say(tape, tape.pick(tuple(Apid)), tape.chunk(300))
+                satellite.hear(tape, tape.pick(tuple(Apid)), tape.chunk(300))
             case 5:
-                frames = [liar.frame(tape)]
+                # It may hold a packet that confirms anything.
+                satellite.confirmed = satellite.captured
+                satellite.hear_open(satellite.liar.frame(tape))
             case 6:
-                answer += computer.handle(FrameHeard(frame=with_crc16(tape.chunk(120))), now_ms)
+                satellite.tell(FrameHeard(frame=with_crc16(tape.chunk(120))))
             case 7 | 8:
                 for _ in range(1 + tape.below(16)):
-                    answer += computer.handle(TransmitterReady(), now_ms)
+                    satellite.tell(TransmitterReady())
             case 9:
-                now_ms += tape.number(2)
+                satellite.now_ms += tape.number(2)
             case 10:
-                event = ContactStarted(contact=contact_from(tape)) if tape.below(3) else ContactEnded()
-                answer += computer.handle(event, now_ms)
+                satellite.tell(ContactStarted(contact=contact_from(tape)) if tape.below(3) else ContactEnded())
             case 12:
                 order = order_from(tape)
                 number = 0 if isinstance(order, ReportLink) else 1 + tape.below(64)
-                command = Command(number=number, after=0, order=order)
-                frames = liar.say(tape, Apid.COMMAND, encode_command(command))
+                satellite.hear(tape, Apid.COMMAND, encode_command(Command(number=number, after=0, order=order)))
             case _:
-                computer = onboard_computer(PROFILE, capacity_bytes=CAPACITY_BYTES, journals=journals, keys=LINK_KEYS)
-        for frame in frames:
-            answer += computer.handle(FrameHeard(frame=protector.protect(frame, now_ms)), now_ms)
-        delivered = {
-            address for action in answer if isinstance(action, LayersDelivered) for address in action.addresses
-        }
-        require(delivered <= captured, "a layer is delivered that was never captured")
-    require(computer.store.account().balanced, "the account does not balance")
-    _check_footprint(computer, journals, (computer.store,))
+                satellite.reboot()
+    require(satellite.computer.store.account().balanced, "the account does not balance")
+    _check_footprint(satellite.computer, satellite.journals, (satellite.computer.store,))
 
 
 def ground_station_alone(data: bytes) -> None:
