@@ -45,7 +45,7 @@ def draw(peers: Sequence[LinkCost], stack: Sequence[StackCost]) -> str:
                 Point(loss=cost.frame_loss, ratio=cost.down_over_payload, note=note)
             )
     lines["whole stack"] = [Point(loss=cost.frame_loss, ratio=cost.over_payload) for cost in stack]
-    width, height = LEFT + 2 * WIDTH + GAP + 24, TOP + HEIGHT + 116
+    width, height = LEFT + 2 * WIDTH + GAP + 24, TOP + HEIGHT + 140
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" viewBox="0 0 {width} {height}" '
         'font-family="Helvetica, Arial, sans-serif" font-size="13">',
@@ -60,6 +60,8 @@ def draw(peers: Sequence[LinkCost], stack: Sequence[StackCost]) -> str:
             unit=" %",
         ),
         *_legend(TOP + HEIGHT + 70),
+        f'<text x="{LEFT}" y="{TOP + HEIGHT + 120}" font-size="11" fill="{INK}">hollow mark: so many transfers were '
+        "delivered; the others never ended and are left out</text>",
         "</svg>",
         "",
     ]
@@ -114,8 +116,8 @@ def _panel(
             )
             if note and unit:
                 parts.append(
-                    f'<text x="{across - 10:.1f}" y="{down + 4:.1f}" text-anchor="end" font-size="11" '
-                    f'fill="{colour}">{note} delivered</text>'
+                    f'<text x="{across:.1f}" y="{down - 9:.1f}" text-anchor="middle" font-size="11" '
+                    f'fill="{colour}">{note}</text>'
                 )
     return parts
 

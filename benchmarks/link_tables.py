@@ -61,7 +61,7 @@ class Sizes:
     hours: float = 24.0
     """Contacts of the coding table."""
     low_signal_shares: tuple[float, ...] = (0.025, 0.01)
-    """Symbols over raw bits; none: no table."""
+    """Symbols over raw bits on the sample scene, the last of them on real ports too; none: no table."""
 
 
 FULL = Sizes()
@@ -148,9 +148,9 @@ def _missions(count: int, bars: ProgressBars) -> dict[str, Any]:
 def _low_signal(shares: tuple[float, ...], data: Path | None) -> list[tuple[float, Comparison]]:
     if not shares:
         return []
-    pairs = low_signal.scenes_of(None, 1) + (low_signal.scenes_of(data, 2) if data else [])
-    scenes = [observe(image, truth) for image, truth in pairs]
-    return [(share, low_signal.compare(scene, share=share)) for scene in scenes for share in shares]
+    runs = [(share, pair) for share in shares for pair in low_signal.scenes_of(None, 1)]
+    runs += [(shares[-1], pair) for pair in (low_signal.scenes_of(data, 2) if data else [])]
+    return [(share, low_signal.compare(observe(image, truth), share=share)) for share, (image, truth) in runs]
 
 
 def _coding_row(gain: link_budget.CodingGain) -> dict[str, Any]:
