@@ -2,7 +2,8 @@
 
 Throughput against cfdp-py, bytes on the link over loss against cfdp-py, LibreCube and the ideal, one-way passes, the authenticated
 uplink, harsh missions, adaptive coding, low signal; at the end the targets beside what was measured. It took 39
-minutes beside other work, with `--quick` about one, at small sizes and without the low signal. `--plots` writes link_bytes.svg, link_one_way.svg and
+minutes beside other work, with `--quick` about one, at small sizes and without the low signal. `--plots` writes link_bytes.svg,
+link_one_way.svg and
 low_signal.svg. `--data` adds two real ports to the low signal. The scheduler has a benchmark of its own: benchmarks.scheduler.
 
 `--json` prints one object:
