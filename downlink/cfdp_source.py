@@ -189,6 +189,11 @@ class CfdpSource:
         return tuple(transaction.transaction for transaction in self._transactions.values())
 
     @property
+    def owes_answers(self) -> bool:
+        """Acknowledgements of Finished wait to be sent; without them the destination repeats itself."""
+        return bool(self._responses)
+
+    @property
     def unsent_bytes(self) -> int:
         """File bytes that have never been sent."""
         return sum(each.unsent_bytes for each in self._queue.unsent)

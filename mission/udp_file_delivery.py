@@ -68,12 +68,15 @@ class UdpFileDelivery:
         self._port.close()
 
     def run(self, *, until: Callable[[], bool], timeout_s: float) -> bool:
-        """Exchanges PDUs until `until` is true, then says True; False where that took longer than `timeout_s`."""
+        """Exchanges PDUs until `until` is true and nothing that came in waits for its answer, then says True.
+
+        False where that took longer than `timeout_s`.
+        """
         end_ns = time.monotonic_ns() + round(timeout_s * 1e9)
-        while not until():
+        while (owed := self.source is not None and self.source.owes_answers) or not until():
             now_ns = time.monotonic_ns()
             if now_ns >= end_ns:
-                return False
+                return not owed and until()
             if self._send_due(now_ns) or self._selector.select(self._wait_s(now_ns, end_ns)):
                 self._take_waiting()
         return True

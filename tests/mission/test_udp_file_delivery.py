@@ -74,6 +74,23 @@ def test_the_pace_is_kept():
     assert [event.file_size_bytes for event in heard if isinstance(event, FileCompleted)] == [30_000]
 
 
+def test_the_last_acknowledgement_leaves_before_a_sender_stops():
+    """Who waits for it would repeat Finished into the dark: it hears at once that all is over."""
+    left, _ = entity(1, 2, peer=None)
+    right, heard = entity(2, 1, peer=left.address)
+    with left, right:
+        left.peer = right.address
+        put(left, bytes(3_000))
+        nothing_owed = lambda: bool(heard) and right.destination.next_wakeup_ms(0) is None  # noqa: E731
+        thread = threading.Thread(target=right.run, kwargs={"until": nothing_owed, "timeout_s": PATIENCE_S})
+        thread.start()
+        assert left.run(until=lambda: not left.source.open_transactions, timeout_s=PATIENCE_S)
+        assert not left.source.owes_answers
+        thread.join(PATIENCE_S / 2)
+        assert not thread.is_alive()
+    assert [event.file_size_bytes for event in heard if isinstance(event, FileCompleted)] == [3_000]
+
+
 def test_what_is_no_pdu_or_for_nobody_here_is_ignored():
     with UdpFileDelivery(listen=LOOPBACK, peer=None, source=CfdpSource(1, 2)) as delivery:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stranger:
