@@ -6,6 +6,9 @@ MissionError
 ├── OrbitError        an orbit, a station or a span of time that cannot be computed
 ├── ChannelError      a link fault model with impossible numbers
 ├── RelayError        a port, an address or a profile that a relay or a file delivery over UDP cannot use
+├── ServiceError      a live service that cannot start or go on as told
+├── PortError         an address of a frame port that cannot be used
+├── ReplayError       a recorded log that cannot be replayed
 ├── TruthError        a truth file that cannot be read
 ├── RunError          a run that cannot be started or finished as asked
 ├── InvariantError    a simulated mission that broke a promise of the system
@@ -75,6 +78,18 @@ class ChannelError(MissionError):
 
 class RelayError(MissionError):
     """A port, an address or a profile that a relay or a file delivery over UDP cannot use."""
+
+
+class ServiceError(MissionError):
+    """A live service cannot start, or go on, as told."""
+
+
+class PortError(MissionError):
+    """An address of a frame port cannot be used."""
+
+
+class ReplayError(MissionError):
+    """A recorded log cannot be replayed."""
 
 
 class ReportError(MissionError):
