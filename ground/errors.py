@@ -11,8 +11,10 @@ GroundError
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from downlink.scene import Window
+if TYPE_CHECKING:
+    from downlink.scene import Window
 
 
 class GroundError(Exception):
@@ -22,7 +24,7 @@ class GroundError(Exception):
 class ImageMismatchError(GroundError):
     """A received image does not fit its scene."""
 
-    def __init__(self, message: str, *, scene: int, window: Window, found: object, expected: object) -> None:
+    def __init__(self, message: str, *, scene: int, window: "Window", found: object, expected: object) -> None:
         super().__init__(message)
         self.scene = scene
         self.window = window

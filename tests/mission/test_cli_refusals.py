@@ -212,7 +212,7 @@ def test_an_interruption_is_no_traceback(tianshu, monkeypatch):
     def interrupted(request, bars):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "run", interrupted)
+    monkeypatch.setattr("mission.run.run", interrupted)
     assert tianshu() == (cli.EXIT_INTERRUPTED, "tianshu: interrupted\n")
 
 
