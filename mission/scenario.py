@@ -24,6 +24,7 @@ from mission.scenario_problems import problems_of
 from mission.scenario_radio import RadioSection
 from mission.scenario_section import NonNegativeInt, Section
 from mission.scenario_security import SecuritySection
+from mission.scenario_services import ServicesSection
 
 SCENARIOS_FOLDER = Path(__file__).parent / "scenarios"
 SENTINEL_2_ALTITUDE_KM = 786.0
@@ -88,6 +89,8 @@ class Scenario(Section):
     """Keys of the uplink."""
     store: StoreSection = StoreSection()
     """Memory on board."""
+    services: ServicesSection = ServicesSection()
+    """Addresses and folders of the live services; a simulation asks nothing of it."""
 
     @property
     def start_ms(self) -> int:
