@@ -17,7 +17,7 @@ from pydantic import BaseModel
 
 from mission.live.endpoints import JSON, Endpoints, Handler, Response
 from mission.live.service_metrics import METRICS_TYPE, ServiceMetrics
-from mission.live.service_settings import ServiceSettings
+from mission.live.service_settings import OptionSource, ServiceSettings
 from mission.live.state_folder import STATUS_FILE, StateFolder, replace_small_file
 from mission.live.structured_log import StructuredLog
 
@@ -189,6 +189,12 @@ class Service:
             self._status_unwritten = True
         else:
             self._status_unwritten = False
+
+
+def open_service(source: OptionSource) -> Service:
+    """The service that the options describe, named after their section. Raises ServiceError."""
+    settings = source.settings()
+    return Service(source.service, settings, StructuredLog(source.service, level=settings.log_level))
 
 
 class _Shown:

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from mission.errors import ServiceError
 from mission.live.structured_log import LogLevel
+from mission.scenario import Scenario, load_scenario
 from mission.scenario_services import NO_HTTP, ServiceSection
 
 ENVIRONMENT_PREFIX = "TIANSHU_"
@@ -40,6 +41,11 @@ def add_service_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--log-level", metavar="LEVEL", help="debug, info, warning or error (info)")
 
 
+def scenario_of(options: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Scenario:
+    """The scenario of `--scenario` or `TIANSHU_SCENARIO`, the default one without either. Raises ScenarioError."""
+    return load_scenario(getattr(options, "scenario", None) or environment.get(f"{ENVIRONMENT_PREFIX}SCENARIO") or None)
+
+
 class OptionSource:
     """Where one service finds its options."""
 
@@ -51,6 +57,7 @@ class OptionSource:
         environment: Mapping[str, str] = os.environ,
     ) -> None:
         """`section` is the service's own of `scenario.services`; without a scenario an empty one."""
+        self.service = section.service
         self._options = options
         self._section = section
         self._environment = environment
@@ -67,24 +74,23 @@ class OptionSource:
         if self._environment.get(variable):
             return _as_kind(self._environment[variable], kind, variable)
         told = getattr(self._section, name, None)
-        return default if told is None else _as_kind(told, kind, f"{name} of [services.{self._section.service}]")
+        return default if told is None else _as_kind(told, kind, f"{name} of [services.{self.service}]")
 
     def required(self, name: str, kind: Any = str) -> Any:
         """The option. Raises ServiceError where nobody gives it."""
         value = self.of(name, kind)
         if value is None:
             raise ServiceError(
-                f"the {self._section.service} service needs to know {name!r}: give --{name.replace('_', '-')}, "
-                f"{ENVIRONMENT_PREFIX}{name.upper()}, or {name} in [services.{self._section.service}] of the scenario"
+                f"the {self.service} service needs to know {name!r}: give --{name.replace('_', '-')}, "
+                f"{ENVIRONMENT_PREFIX}{name.upper()}, or {name} in [services.{self.service}] of the scenario"
             )
         return value
 
     def settings(self) -> ServiceSettings:
         """State folder, HTTP address and log level. Raises ServiceError."""
-        service = self._section.service
         http = self.of("http", str, self._section.default_http)
         return ServiceSettings(
-            state=self.of("state", Path, Path(f"{service}-state")),
+            state=self.of("state", Path, Path(f"{self.service}-state")),
             http=None if http == NO_HTTP else http,
             log_level=self.of("log_level", LogLevel, "info"),
         )
