@@ -20,8 +20,7 @@ from downlink.products import ALERTS_PRODUCT, SUMMARY_PRODUCT
 from downlink.scene import SceneSummary, Window
 from ground.comparison import region_mask
 from ground.reconstruction import reconstruct
-from mission.flight import PEAK_DN
-from mission.run import open_detector
+from mission.pipeline_setup import PEAK_DN, open_detector
 from mission.scenario import load_scenario
 from mission.truth import Truth, matched, read_truth
 from onboard.detector import Detector

@@ -6,16 +6,15 @@ nothing else; what it made is handed back as a `FlightRecord`.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from downlink.contact_plan import PlannerSettings
-from downlink.link_profile import LinkProfile
 from downlink.products import Layer, LayerAddress
 from ground.link_events import OrderGiven
 from ground.store import LayerStore
 from mission.contacts import PlannedContact, capture_times_ms, plan_contacts
 from mission.eclipse import sunlight_intervals
-from mission.link_ends import EndJournals, LinkKeys, ground_station, onboard_computer
+from mission.link_ends import EndJournals, ground_station, onboard_computer
+from mission.link_setup import link_keys, link_profile, planner_settings
+from mission.pipeline_setup import pipeline_settings
 from mission.scenario import Scenario
 from mission.simulation import World
 from mission.streams import Streams
@@ -25,17 +24,14 @@ from onboard.energy_forecast import Loads
 from onboard.energy_prices import EnergyPrices
 from onboard.link_events import LayersCaptured
 from onboard.meter import choose_meter
-from onboard.pipeline import PipelineSettings, ProcessedScene, ScenePipeline, TileReport
+from onboard.pipeline import ProcessedScene, ScenePipeline, TileReport
 from onboard.policy import Policy
 from onboard.power_system import PowerSystem
-from onboard.screening import ScreeningSettings
 from onboard.sensor_frame import SensorFrame
 from onboard.store import ProductStore
 from onboard.sunlight import Sunlight
 from onboard.valuation import ValuedLayer
 
-PEAK_DN = {"uint8": 255, "uint16": 10_000}
-"""Full scale of a PSNR where the scenario says nothing: all counts of 8 bits, reflectance 1 of Sentinel-2."""
 AFTER_LAST_CONTACT_MS = 60_000
 
 
@@ -97,15 +93,15 @@ class Flight:
         raw_bytes = sum(raw_size_bytes(frame) for frame in frames)
         contacts = plan_contacts(self.scenario, raw_bytes=raw_bytes)
         captured_ms = capture_times_ms(self.scenario, contacts, count=len(frames))
-        profile = self._profile()
-        keys = self._keys()
+        profile = link_profile(self.scenario)
+        keys = link_keys(self.scenario, seed=self.seed)
         computer = onboard_computer(
             profile,
             capacity_bytes=self.scenario.store.capacity_bytes,
             journals=self.onboard_journals,
             keys=keys,
             expected_contacts=[planned.contact for planned in contacts],
-            planning=self._planning(),
+            planning=planner_settings(self.policy),
         )
         station = ground_station(profile, journals=self.ground_journals, keys=keys)
         world = World(computer, station, contacts, Streams(self.seed))
@@ -154,11 +150,7 @@ class Flight:
 
         pipeline = ScenePipeline(
             policy=self.policy,
-            settings=PipelineSettings(
-                screening=ScreeningSettings(),
-                peak_dn=self.scenario.sensor.peak_dn or PEAK_DN[frame.dtype],
-                dn_offset=self.scenario.sensor.dn_offset if frame.dtype == "uint16" else 0,
-            ),
+            settings=pipeline_settings(self.scenario, frame.dtype),
             detector=self.detector,
             energy=power,
             emit=emit,
@@ -173,29 +165,6 @@ class Flight:
             prices.ingest_j_per_mpix + prices.screen_j_per_mpix + prices.detect_j_per_mpix + prices.encode_j_per_mpix
         )
         return round(1000 * price_j_per_mpix * mpix / self.scenario.power.core_w)
-
-    def _profile(self) -> LinkProfile:
-        link = self.scenario.link
-        return LinkProfile(
-            spacecraft_id=link.spacecraft_id,
-            frame_bytes=link.frame_bytes,
-            express_repeat_ms=round(link.alert_repeat_s * 1000),
-            ack_timeout_ms=round(link.ack_timer_s * 1000),
-            nak_timeout_ms=round(link.nak_timer_s * 1000),
-        )
-
-    def _planning(self) -> PlannerSettings:
-        rules = self.policy.planning
-        return PlannerSettings(
-            max_wait_s=rules.max_wait_s,
-            waiting_share=rules.waiting_share,
-            new_scene_share=rules.new_scene_share,
-        )
-
-    def _keys(self) -> LinkKeys:
-        security = self.scenario.security
-        associations = security.associations(seed=self.seed, folder=Path())
-        return LinkKeys(associations=associations, reboot_lockout_ms=security.reboot_lockout_ms)
 
     def _power(self, contacts: Sequence[PlannedContact]) -> PowerSystem:
         section = self.scenario.power

@@ -12,6 +12,7 @@ from mission.flight import Flight, FlightRecord
 from mission.link_ends import EndJournals
 from mission.measures import compare_scene
 from mission.outcome import judge_detections, publish_scenes
+from mission.pipeline_setup import ingest_settings, open_detector
 from mission.progress import ProgressBars
 from mission.report_html import write_html
 from mission.report_model import Report, ThroughputFigures
@@ -20,14 +21,11 @@ from mission.run_folder import GROUND_JOURNALS, ONBOARD_JOURNALS, PAGE_FILE, REP
 from mission.run_report import FinishedRun, page_of, report_of
 from mission.scenario import Scenario
 from mission.truth import Truth, read_truth
-from onboard.detector import Detector, load_detector
-from onboard.ingest import IngestSettings, open_scene
+from onboard.detector import Detector
+from onboard.ingest import open_scene
 from onboard.policy import Policy, load_policy
 from onboard.sensor_frame import SensorFrame
 from onboard.tiles import tile_grid
-
-MODELS_FOLDER = Path(__file__).resolve().parent.parent / "onboard" / "models"
-DEFAULT_MODEL = "ship_s2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +59,7 @@ def run(request: RunRequest, bars: ProgressBars) -> Report:
     policy = load_policy(scenario.policy.file)
     detector = open_detector(scenario)
     with ExitStack() as opened:
-        settings = IngestSettings(band_names=scenario.sensor.band_names, allow_no_crs=scenario.sensor.allow_no_crs)
+        settings = ingest_settings(scenario)
         frames = [opened.enter_context(open_scene(path, settings)) for path in request.scenes]
         truths = _read_truths(request, frames, detector)
         prepare_folder(request.out, replace=request.replace)
@@ -91,14 +89,6 @@ def run(request: RunRequest, bars: ProgressBars) -> Report:
     with bars.stage("Report", total=None):
         write_html(page_of(finished, report), request.out / PAGE_FILE)
     return report
-
-
-def open_detector(scenario: Scenario) -> Detector:
-    """The model of a scenario: a shipped name or a folder. Raises ModelFileError or EngineError."""
-    name = scenario.detector.model or DEFAULT_MODEL
-    folder = MODELS_FOLDER / name if (MODELS_FOLDER / name).is_dir() else Path(name)
-    threads = scenario.detector.threads
-    return load_detector(folder, scenario.detector.engine, **({} if threads is None else {"threads": threads}))
 
 
 def _read_truths(request: RunRequest, frames: Sequence[SensorFrame], detector: Detector) -> list[Truth | None]:

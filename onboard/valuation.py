@@ -7,14 +7,17 @@ interest of its image times the usefulness it adds, so the value of a prefix is 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from downlink.alerts import BATCH_LIMIT, AlertDetection, encode_alerts
-from downlink.image_layers import ImageProduct
 from downlink.products import ALERTS_PRODUCT, SUMMARY_PRODUCT, Layer, LayerAddress, Rung
 from downlink.record import OVERHEAD_BYTES
 from downlink.scene import SceneSummary, encode_summary
 from onboard.detection import Detection
 from onboard.policy import ImageInterest, Policy
+
+if TYPE_CHECKING:  # whoever only carries valued layers does not load the coder of pixels
+    from downlink.image_layers import ImageProduct
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +31,7 @@ class ValuedLayer:
 
 
 def value_image(
-    image: ImageProduct,
+    image: "ImageProduct",
     address: LayerAddress,
     *,
     points: float,
