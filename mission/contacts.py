@@ -1,4 +1,4 @@
-"""The contacts of a mission: from the orbit or from the scenario's list, with the link's faults for each direction.
+"""The contacts of a mission: from the orbit, from the scenario's list or repeating, with the link's faults for each direction.
 
 One transmitter serves one station at a time: where two stations see the satellite at once, the one that saw it first keeps it
 until its loss of signal and the other takes over then.
@@ -41,7 +41,7 @@ def plan_contacts(scenario: Scenario, *, raw_bytes: int) -> tuple[PlannedContact
     Raises ScenarioError where no contact is left.
     """
     settings = scenario.contacts
-    natural = contacts_from_orbit(scenario) if settings.source == "orbit" else contacts_from_list(scenario)
+    natural = _natural_contacts(scenario)
     used = natural[: settings.max_contacts]
     if settings.capacity_raw_fraction is not None:
         used = cut_to_capacity(used, capacity_bytes=int(settings.capacity_raw_fraction * raw_bytes))
@@ -57,11 +57,26 @@ def plan_contacts(scenario: Scenario, *, raw_bytes: int) -> tuple[PlannedContact
     )
 
 
+def _natural_contacts(scenario: Scenario) -> tuple[PlannedContact, ...]:
+    match scenario.contacts.source:
+        case "orbit":
+            return contacts_from_orbit(scenario)
+        case "list":
+            return contacts_from_list(scenario)
+        case "repeating":
+            return repeating_contacts(scenario)
+
+
 def contacts_from_orbit(scenario: Scenario) -> tuple[PlannedContact, ...]:
-    """The windows over the scenario's stations, one station at a time, at natural length."""
+    """The windows over the scenario's stations up to its horizon, one station at a time, at natural length."""
+    return contacts_in_orbit(scenario, start_ms=scenario.start_ms, end_ms=scenario.horizon_ms)
+
+
+def contacts_in_orbit(scenario: Scenario, *, start_ms: int, end_ms: int) -> tuple[PlannedContact, ...]:
+    """The windows over the scenario's stations between two Unix times, numbered from 0, cut where the span begins and ends."""
     satellite = scenario.orbit.satellite(scenario.start_ms)
     stations = [section.station() for section in scenario.orbit.stations]
-    windows = visibility_windows(satellite, stations, start_ms=scenario.start_ms, end_ms=scenario.horizon_ms)
+    windows = visibility_windows(satellite, stations, start_ms=start_ms, end_ms=end_ms)
     served = one_at_a_time(windows, min_duration_ms=round(scenario.contacts.min_duration_s * 1000))
     loss = loss_model(scenario)
     planned = []
@@ -100,6 +115,45 @@ def contacts_from_list(scenario: Scenario) -> tuple[PlannedContact, ...]:
         )
         planned.append(with_channels(contact, loss, scenario))
     return tuple(planned)
+
+
+REPEATING_NUMBERS = 1 << 32
+"""Numbers of repeating contacts begin again after so many: as many as a link report can say (`downlink.command`)."""
+
+
+def repeating_contact(scenario: Scenario, number: int) -> PlannedContact:
+    """The repeating contact that begins in the period of this number, counted from the Unix epoch; 0 is the first one.
+
+    Raises ScenarioError where the scenario has no repeating contacts.
+    """
+    settings = scenario.contacts
+    if settings.period_s is None or settings.duration_s is None:
+        problem = ScenarioProblem(key="contacts.source", value=settings.source, remedy="set it to repeating")
+        raise ScenarioError(scenario.mission.name, [problem])
+    loss = loss_model(scenario)
+    aos_ms = number * round(settings.period_s * 1000) + round(settings.offset_s * 1000)
+    contact = Contact(
+        contact_id=number % REPEATING_NUMBERS,
+        station=settings.station,
+        aos_ms=aos_ms,
+        los_ms=aos_ms + round(settings.duration_s * 1000),
+        downlink_bps=settings.downlink_bps,
+        uplink_bps=settings.uplink_bps,
+        one_way_delay_ms=settings.delay_ms,
+        frame_loss=loss.mean_loss,
+    )
+    return with_channels(contact, loss, scenario)
+
+
+def repeating_contacts(scenario: Scenario) -> tuple[PlannedContact, ...]:
+    """The repeating contacts with AOS from the mission's start up to its horizon, at most `max_contacts`."""
+    settings = scenario.contacts
+    period_ms, offset_ms = round((settings.period_s or 1) * 1000), round(settings.offset_s * 1000)
+    first = -(-(scenario.start_ms - offset_ms) // period_ms)
+    behind = -(-(scenario.horizon_ms - offset_ms) // period_ms)
+    if settings.max_contacts is not None:
+        behind = min(behind, first + settings.max_contacts)
+    return tuple(repeating_contact(scenario, number) for number in range(first, behind))
 
 
 def loss_model(scenario: Scenario, entry: ContactSection | None = None) -> GilbertElliott:

@@ -117,7 +117,7 @@ class Scenario(Section):
     def _one_rate(self) -> Self:
         if self.radio is None:
             return self
-        if self.contacts.source == "list":
+        if self.contacts.source != "orbit":
             raise ValueError('[radio] needs elevations: set contacts.source = "orbit", or remove [radio]')
         if "downlink_bps" in self.contacts.model_fields_set:
             raise ValueError("[radio] gives the contacts their rates; remove contacts.downlink_bps, or remove [radio]")
@@ -125,14 +125,11 @@ class Scenario(Section):
 
     @model_validator(mode="after")
     def _contacts_have_a_source(self) -> Self:
-        if self.contacts.source == "orbit":
-            if self.contact:
-                raise ValueError(
-                    '[[contact]] entries are given; set contacts.source = "list" to use them, or remove them'
-                )
-            if not self.orbit.stations:
-                raise ValueError("contacts come from the orbit, but no station hears it; add [[orbit.stations]]")
-        elif not self.contact:
+        if self.contacts.source != "list" and self.contact:
+            raise ValueError('[[contact]] entries are given; set contacts.source = "list" to use them, or remove them')
+        if self.contacts.source == "orbit" and not self.orbit.stations:
+            raise ValueError("contacts come from the orbit, but no station hears it; add [[orbit.stations]]")
+        if self.contacts.source == "list" and not self.contact:
             raise ValueError('contacts.source = "list" needs at least one [[contact]]')
         in_order = sorted(self.contact, key=lambda contact: contact.aos_s)
         for former, latter in pairwise(in_order):
@@ -181,9 +178,9 @@ def _with_files_of(scenario: Scenario, folder: Path) -> Scenario:
 
 
 def _with_stations(data: dict[str, Any]) -> dict[str, Any]:
-    """The scenario's data, with an orbit that is heard where it lists no contacts and says nothing of an orbit."""
+    """The scenario's data, with an orbit that is heard where it gives no contacts of its own and says nothing of an orbit."""
     contacts = data.get("contacts")
-    listed = "contact" in data or (isinstance(contacts, dict) and contacts.get("source") == "list")
+    listed = "contact" in data or (isinstance(contacts, dict) and contacts.get("source") in ("list", "repeating"))
     if listed or "orbit" in data:
         return data
     default = tomllib.loads((SCENARIOS_FOLDER / "default.toml").read_text(encoding="utf-8"))
