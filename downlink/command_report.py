@@ -9,7 +9,6 @@ derived from the uplink key, so that nobody else can make the ground believe tha
 heard again does no harm: what it acknowledges has been executed.
 """
 
-import hmac
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass
 from typing import Final, Self
@@ -17,6 +16,7 @@ from typing import Final, Self
 from downlink.command import MAX_NUMBER
 from downlink.errors import CommandError
 from downlink.frame_security import SecurityAssociation
+from downlink.report_tag import TAG_BYTES, is_tagged, report_tag
 
 VERSION: Final = 1
 MAX_COUNT: Final = (1 << 24) - 1
@@ -24,8 +24,7 @@ REPORT_BYTES: Final = 39
 
 _NUMBER_BYTES: Final = 6
 _COUNT_BYTES: Final = 3
-_TAG_BYTES: Final = 8
-_KEY_PURPOSE: Final = b"tianshu command report 1"
+_PURPOSE: Final = b"tianshu command report 1"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +70,7 @@ class CommandReport:
             raise CommandError(f"command number {self.last_number} does not fit 48 bits")
         body = bytes([VERSION]) + self.last_number.to_bytes(_NUMBER_BYTES, "big")
         body += b"".join(min(count, MAX_COUNT).to_bytes(_COUNT_BYTES, "big") for count in astuple(self.counts))
-        return body + _tag(body, association)
+        return body + report_tag(_PURPOSE, body, association)
 
     @classmethod
     def decode(cls, data: bytes, associations: Iterable[SecurityAssociation]) -> Self:
@@ -80,9 +79,9 @@ class CommandReport:
             raise CommandError(
                 f"{len(data)} bytes starting {data[:1].hex()} are no command report of version {VERSION}"
             )
-        body, tag = data[:-_TAG_BYTES], data[-_TAG_BYTES:]
-        if not any(hmac.compare_digest(tag, _tag(body, association)) for association in associations):
+        if not is_tagged(_PURPOSE, data, associations):
             raise CommandError("the tag of a command report disagrees: it does not come from our satellite")
+        body = data[:-TAG_BYTES]
         counts = (
             int.from_bytes(body[at : at + _COUNT_BYTES], "big")
             for at in range(1 + _NUMBER_BYTES, len(body), _COUNT_BYTES)
@@ -92,8 +91,3 @@ class CommandReport:
             last_number=int.from_bytes(body[1 : 1 + _NUMBER_BYTES], "big"),
             counts=UplinkCounts(**dict(zip(names, counts, strict=True))),
         )
-
-
-def _tag(body: bytes, association: SecurityAssociation) -> bytes:
-    key = hmac.digest(association.key, _KEY_PURPOSE, "sha256")
-    return hmac.digest(key, body, "sha256")[:_TAG_BYTES]

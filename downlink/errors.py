@@ -13,6 +13,7 @@ DownlinkError
     ├── TransferFrameError   a transfer frame outside 732.0-B-4
     ├── FrameSecurityError   a key, or a frame to be protected, outside 355.0-B-2
     ├── CommandError         bytes that are not a command or a command report, or fields that do not fit one
+    ├── HousekeepingError    bytes that are not housekeeping, or fields that do not fit it
     ├── CfdpPduError         bytes that are not a file delivery PDU, or fields that do not fit one
     ├── CfdpTransactionError a file transaction that cannot be started, found or cancelled
     ├── CfdpSnapshotError    a saved state of a file delivery entity that cannot be read back
@@ -73,6 +74,10 @@ class FrameSecurityError(LinkError):
 
 class CommandError(LinkError):
     """Bytes are not a command or a command report, or the fields of one do not fit its format."""
+
+
+class HousekeepingError(LinkError):
+    """Bytes are not housekeeping of our satellite, or a field does not fit its format."""
 
 
 class CfdpPduError(LinkError):

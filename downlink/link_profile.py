@@ -37,6 +37,8 @@ class Apid(IntEnum):
     """Up: one command."""
     COMMAND_REPORT = 0x104
     """Down: what became of commands, and what was refused."""
+    HOUSEKEEPING = 0x105
+    """Down: how the satellite is."""
 
 
 class VirtualChannel(IntEnum):

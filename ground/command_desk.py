@@ -53,7 +53,8 @@ class CommandDesk:
         """Reports that are none, or that come from somebody without the key."""
         self.expired_orders = 0
         """Requests that ended before the satellite had them."""
-        self._associations = tuple(associations)
+        self.associations = tuple(associations)
+        """Keys of the uplink; what the satellite reports is tagged with one of them."""
         self._journal = journal
         self._last_number = 0
         self._outstanding: dict[int, _Outstanding] = {}
@@ -122,7 +123,7 @@ class CommandDesk:
         Raises JournalError where what it acknowledges cannot be noted; the commands then stay outstanding.
         """
         try:
-            report = CommandReport.decode(data, self._associations)
+            report = CommandReport.decode(data, self.associations)
         except CommandError:
             self.refused_reports += 1
             return None

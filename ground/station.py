@@ -21,11 +21,13 @@ from downlink.cfdp_events import (
 from downlink.command import MAX_LINK_COUNT, ReportLink
 from downlink.contact import Contact
 from downlink.erasure_receiver import ErasureReceiver
+from downlink.errors import HousekeepingError
 from downlink.express import ADDRESSES_PER_RECEIPT, encode_receipts
 from downlink.frame_assembler import FrameAssembler
 from downlink.frame_loss import LossCount
 from downlink.frame_reader import FrameReader, FrameVerdict
 from downlink.frame_security import SECURITY_BYTES, FrameProtector
+from downlink.housekeeping import Housekeeping
 from downlink.link_events import ContactEnded, ContactStarted, FrameHeard, TransmitFrame, TransmitterReady, WakeAt
 from downlink.link_profile import Apid, LinkProfile, VirtualChannel
 from downlink.packet_sender import PacketSender
@@ -65,6 +67,8 @@ class GroundStation:
         """Frames heard, by what became of them."""
         self.refused_packets = 0
         """Packets of strangers, and packets that say nothing this station knows."""
+        self.housekeeping: tuple[Housekeeping, int] | None = None
+        """The newest that the satellite has said of itself, and when it was heard."""
         self._destination = (
             CfdpDestination(profile.ground_entity, (profile.onboard_entity,), profile.destination_settings)
             if snapshot is None
@@ -169,9 +173,20 @@ class GroundStation:
                 arrived.extend(self._take_erasure(self._erasure.receive(packet.data).records))
             elif packet.apid == Apid.COMMAND_REPORT:
                 self.desk.take_report(packet.data)
+            elif packet.apid == Apid.HOUSEKEEPING:
+                self._take_housekeeping(packet.data, now_ms)
             elif not packet.is_idle:
                 self.refused_packets += 1
         return [LayersArrived(addresses=tuple(arrived))] if arrived else []
+
+    def _take_housekeeping(self, data: bytes, now_ms: int) -> None:
+        try:
+            heard = Housekeeping.decode(data, self.desk.associations)
+        except HousekeepingError:
+            self.refused_packets += 1
+            return
+        if self.housekeeping is None or heard.is_newer_than(self.housekeeping[0]):
+            self.housekeeping = heard, now_ms
 
     def _take_express(self, data: bytes) -> tuple[LayerAddress, ...]:
         records = [record for record in scan_records(data).records if record.address.is_express]

@@ -97,6 +97,11 @@ class CommandGate:
         """Number of the last command accepted."""
         return self._journal.last_number
 
+    @property
+    def answering_association(self) -> SecurityAssociation:
+        """The key that the ground used last: what is reported down is tagged with it."""
+        return self._associations[self._answering_spi]
+
     def start_contact(self) -> None:
         """A contact begins: the ground is told how things stand, and its measurements begin anew."""
         self._report_is_due = True
@@ -139,7 +144,7 @@ class CommandGate:
         self._reported_refused = self.counts.refused
         self._refusals_due_ms = now_ms + REFUSALS_REPORT_MS
         report = CommandReport(last_number=self.last_number, counts=self.counts)
-        return report.encode(self._associations[self._answering_spi])
+        return report.encode(self.answering_association)
 
     def report_due_ms(self, now_ms: int) -> int | None:
         """When `next_report` will have something to say; None while there is no news."""

@@ -25,7 +25,16 @@ from onboard.command_gate import CommandGate
 from onboard.erasure_lane import ErasureLane
 from onboard.express_lane import ExpressLane
 from onboard.file_lane import FileLane, FileNews
-from onboard.link_events import Action, Event, LayersCaptured, LayersDelivered, LayersEvicted, LayersSent
+from onboard.housekeeping_turn import HousekeepingTurn
+from onboard.link_events import (
+    Action,
+    Event,
+    HousekeepingTaken,
+    LayersCaptured,
+    LayersDelivered,
+    LayersEvicted,
+    LayersSent,
+)
 from onboard.sending_order import SendingOrder
 from onboard.store import ProductStore
 
@@ -53,6 +62,7 @@ class OnboardComputer:
         self._express = ExpressLane(store, profile, packets)
         self._files = FileLane(store, profile, packets)
         self._erasure = ErasureLane(store, profile, packets)
+        self._housekeeping = HousekeepingTurn(profile.frame_bytes)
         self._ever_sent: set[LayerAddress] = set()
         self._repeated_bytes = 0
         waiting = [layer for layer in store.backlog() if not self._files.holds(layer.address)]
@@ -72,6 +82,9 @@ class OnboardComputer:
         match event:
             case LayersCaptured():
                 return self._capture(event, now_ms)
+            case HousekeepingTaken():
+                self._housekeeping.take(event.report)
+                return []
             case ContactStarted():
                 ended = self._end_contact(now_ms) if self._in_contact else []
                 self._start_contact(event.contact, now_ms)
@@ -115,6 +128,7 @@ class OnboardComputer:
         self._without_answers = erasure_is_better(contact)
         self._measured_before, self._measured_now = self._measured_before + self._measured_now, LossCount()
         self._express.start_contact()
+        self._housekeeping.start_contact()
         self.gate.start_contact()
         self._contact = contact
         self._order.start_contact(contact)
@@ -164,6 +178,8 @@ class OnboardComputer:
     def _next_frame(self, now_ms: int) -> list[Action]:
         if self._order.refresh(now_ms, committed_bytes=self._files.unsent_bytes) and self._without_answers:
             self._erasure.offer(self._best_first(now_ms))
+        if (housekeeping := self._housekeeping.next_report(self._contact, now_ms)) is not None:
+            self._express.push_housekeeping(housekeeping.encode(self.gate.answering_association))
         if self._without_answers:
             return self._next_unanswered_frame(now_ms)
         if (report := self.gate.next_report(now_ms)) is not None:
@@ -181,7 +197,7 @@ class OnboardComputer:
         if frame is not None:
             return [*actions, TransmitFrame(frame=frame)]
         times = (self._express.next_due_ms(), self._files.next_due_ms(now_ms), self.gate.report_due_ms(now_ms))
-        return [*actions, WakeAt(at_ms=min((time_ms for time_ms in times if time_ms is not None), default=None))]
+        return [*actions, self._wake_at(*times, self._housekeeping.due_ms())]
 
     def _contact_bytes(self, now_ms: int) -> int:
         """Bytes of layers that may still arrive in this contact, by its rate and loss now."""
@@ -208,7 +224,14 @@ class OnboardComputer:
         if frame is not None:
             return [*self._note_sent(pushed), TransmitFrame(frame=frame, robust=True)]
         frame = self._erasure.next_frame()
-        return [WakeAt(at_ms=self._express.next_due_ms())] if frame is None else [TransmitFrame(frame=frame)]
+        if frame is not None:
+            return [TransmitFrame(frame=frame)]
+        return [self._wake_at(self._express.next_due_ms(), self._housekeeping.due_ms())]
+
+    @staticmethod
+    def _wake_at(*times_ms: int | None) -> WakeAt:
+        """When the first of these is due."""
+        return WakeAt(at_ms=min((time_ms for time_ms in times_ms if time_ms is not None), default=None))
 
     def _best_first(self, now_ms: int) -> list[tuple[float, Layer]]:
         """What may go to a station that only listens, with its value per byte: the order, and what open files still owe."""

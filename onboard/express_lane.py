@@ -44,6 +44,10 @@ class ExpressLane:
             self._due_ms.pop(address, None)
             self._wait_ms.pop(address, None)
 
+    def push_housekeeping(self, report: bytes) -> None:
+        """Send housekeeping in the next frame; it is not repeated."""
+        self._frames.push(self._packets.packet(Apid.HOUSEKEEPING, report))
+
     def next_frame(self, now_ms: int) -> tuple[bytes | None, list[Layer]]:
         """The next frame, None when nothing is due, and the layers that it was made for, best first."""
         pushed = self._push_due(now_ms)

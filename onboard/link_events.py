@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from downlink.housekeeping import Housekeeping
 from downlink.link_events import ContactEnded, ContactStarted, FrameHeard, TransmitFrame, TransmitterReady, WakeAt
 from downlink.products import LayerAddress
 from onboard.valuation import ValuedLayer
@@ -16,7 +17,15 @@ class LayersCaptured:
     """To be stored and sent."""
 
 
-Event = LayersCaptured | ContactStarted | ContactEnded | TransmitterReady | FrameHeard
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HousekeepingTaken:
+    """The satellite has measured itself."""
+
+    report: Housekeeping
+    """To be told in contact; the latest alone."""
+
+
+Event = LayersCaptured | HousekeepingTaken | ContactStarted | ContactEnded | TransmitterReady | FrameHeard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

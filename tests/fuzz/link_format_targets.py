@@ -1,13 +1,16 @@
-"""Fuzz targets of what stands alone on the link: frames, packets, records, receipts, alerts."""
+"""Fuzz targets of what stands alone on the link: frames, packets, records, receipts, alerts, housekeeping."""
 
 import math
 import struct
 
 from downlink.alerts import AlertDetection, decode_alerts, encode_alerts
-from downlink.errors import LayerError, RecordError, SpacePacketError, TransferFrameError
+from downlink.errors import HousekeepingError, LayerError, RecordError, SpacePacketError, TransferFrameError
 from downlink.express import decode_receipt, encode_receipts
+from downlink.frame_security import SecurityAssociation
+from downlink.housekeeping import Housekeeping
 from downlink.products import ALERTS_PRODUCT, LayerAddress
 from downlink.record import HEADER, Record, RecordKind, encode_record, record_at, scan_records
+from downlink.report_tag import report_tag
 from downlink.space_packet import (
     IDLE_APID,
     PacketScan,
@@ -20,6 +23,8 @@ from downlink.space_packet import (
 from downlink.transfer_frame import ONLY_IDLE_DATA, IdleFrames, TransferFrame, decode_transfer_frame
 from tests.fuzz.contract import Target, require, value_or_refusal, with_crc16, with_crc32
 from tests.fuzz.tape import Tape
+
+KEY = SecurityAssociation(spi=7, key=bytes(range(32)))
 
 
 def transfer_frame(data: bytes) -> None:
@@ -96,6 +101,15 @@ def alerts(data: bytes) -> None:
         require(classes == [detection.class_id for detection in detections], "classes change on the way")
 
 
+def housekeeping(data: bytes) -> None:
+    """Housekeeping or HousekeepingError, of the bytes as they are and with their tag; what is decoded encodes to the same bytes."""
+    for encoded in (data, data + report_tag(b"tianshu housekeeping 1", data, KEY)):
+        decoded = value_or_refusal(HousekeepingError, Housekeeping.decode, encoded, (KEY,))
+        if decoded is not None:
+            require(decoded.encode(KEY) == encoded, f"{decoded} changes on the way")
+            require(not decoded.is_newer_than(decoded), "a report is newer than itself")
+
+
 def _frame_seeds() -> list[bytes]:
     frames = [
         TransferFrame(spacecraft_id=0x2A5, vc_id=1, frame_count=0x0ABCDEF, first_header_pointer=3, packet_zone=bytes(range(1, 12))),
@@ -142,10 +156,22 @@ def _alert_seeds() -> list[bytes]:
     return [encode_alerts([one]), encode_alerts([one, two]), b"\x01\x01" + struct.pack(">14B", *range(200, 214))]
 
 
+def _housekeeping_seeds() -> list[bytes]:
+    known = Housekeeping(
+        at_ms=1_750_000_000_123, boot=3, uptime_s=4711, charge_permille=873, cap_mw=15_000, compute_mw=7_250,
+        temperature_decicelsius=-123, captured_layers=9, captured_bytes=0x010203040506, computing=True,
+        delivered_digest=bytes(range(1, 9)), scenes_done=0x01020304, open_files=2,
+    ).encode(KEY)  # fmt: skip
+    unknown = Housekeeping(at_ms=1, boot=1, uptime_s=0, disk_full=True).encode(KEY)
+    # Without its tag a report is tagged again by the target.
+    return [known, known[:-8], unknown[:-8], known[:-9]]
+
+
 TARGETS = {
     "transfer_frame": Target(run=transfer_frame, seeds=_frame_seeds, longest=2100),
     "space_packet": Target(run=space_packet, seeds=_packet_seeds),
     "record": Target(run=record, seeds=_record_seeds),
     "express_receipt": Target(run=express_receipt, seeds=_receipt_seeds, longest=512),
     "alerts": Target(run=alerts, seeds=_alert_seeds),
+    "housekeeping": Target(run=housekeeping, seeds=_housekeeping_seeds, longest=128),
 }

@@ -15,6 +15,7 @@ from downlink.express import decode_receipt
 from downlink.frame_assembler import FrameAssembler
 from downlink.frame_reader import FrameReader, FrameVerdict
 from downlink.frame_security import SECURITY_BYTES, FrameProtector, FrameVerifier, SecurityAssociation
+from downlink.housekeeping import Housekeeping
 from downlink.journal import MemoryJournal
 from downlink.link_events import ContactEnded, ContactStarted, FrameHeard, TransmitFrame, TransmitterReady, WakeAt
 from downlink.link_profile import Apid, LinkProfile, VirtualChannel
@@ -296,3 +297,37 @@ def test_at_loss_of_signal_layers_behind_a_gap_are_taken_and_the_file_goes_on():
     assert bench.station.open_files == 1
     bench.tell(ContactStarted(contact=CONTACT))
     assert bench.tell(ContactEnded()) == []
+
+
+REPORT = Housekeeping(at_ms=NOW_MS - 700, boot=3, uptime_s=60, captured_layers=5, delivered_digest=bytes(range(1, 9)))
+
+
+def hear_housekeeping(bench, data):
+    assert bench.tell(FrameHeard(frame=bench.frame(Apid.HOUSEKEEPING, data))) == []
+    return bench.station.housekeeping
+
+
+def test_housekeeping_is_held_with_the_time_at_which_it_was_heard_and_never_replaced_by_an_older_one():
+    bench = Bench()
+    assert bench.station.housekeeping is None
+    assert hear_housekeeping(bench, REPORT.encode(KEYS[0])) == (REPORT, NOW_MS)
+    bench.now_ms += 9_000
+    for late in (
+        REPORT,
+        replace(REPORT, at_ms=NOW_MS - 5_000, uptime_s=56),
+        replace(REPORT, at_ms=NOW_MS - 60_000, boot=2),
+    ):
+        assert hear_housekeeping(bench, late.encode(KEYS[0])) == (REPORT, NOW_MS)
+    newer = replace(REPORT, at_ms=NOW_MS + 9_300, uptime_s=70)
+    assert hear_housekeeping(bench, newer.encode(KEYS[0])) == (newer, NOW_MS + 9_000)
+    assert bench.station.refused_packets == 0
+
+
+def test_housekeeping_of_a_stranger_or_of_another_version_is_refused_and_counted():
+    bench = Bench()
+    stranger = SecurityAssociation(spi=7, key=bytes(range(1, 33)))
+    sound = REPORT.encode(KEYS[0])
+    wrong = (replace(REPORT, at_ms=(1 << 48) - 1).encode(stranger), sound[:-1], sound + b"\0", b"\2" + sound[1:], b"\1")
+    for refused, data in enumerate(wrong, start=1):
+        assert hear_housekeeping(bench, data) is None
+        assert bench.station.refused_packets == refused
