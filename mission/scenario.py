@@ -16,6 +16,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from mission.errors import ScenarioError, ScenarioProblem
 from mission.orbit import DAY_MS, epoch_unix_ms
 from mission.scenario_contacts import ContactSection, ContactsSection
+from mission.scenario_eps import EpsSection
 from mission.scenario_link import ChannelSection, LinkSection
 from mission.scenario_onboard import DetectorSection, PolicySection, PowerSection, SensorSection, StoreSection
 from mission.scenario_orbit import OrbitSection
@@ -71,6 +72,8 @@ class Scenario(Section):
     """The network."""
     power: PowerSection = PowerSection()
     """Battery, panels, loads."""
+    eps: EpsSection = EpsSection()
+    """The simulated power system of the live services, where it differs."""
     orbit: OrbitSection = OrbitSection(altitude_km=SENTINEL_2_ALTITUDE_KM)
     """Elements and stations; also decides sunlight and eclipse."""
     contacts: ContactsSection = ContactsSection()

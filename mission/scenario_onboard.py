@@ -1,9 +1,9 @@
 """Scenario sections of the satellite: sensor, policy, detector, power, store."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mission.scenario_section import NonNegativeFloat, PositiveFloat, PositiveInt, Probability, Section
 
@@ -57,6 +57,17 @@ class PricesSection(Section):
     """Progressive image coding up to lossless, joules per million scene pixels (four bands)."""
 
 
+class BudgetSection(Section):
+    """`[power.budget]`: how the onboard service follows the power system in real time."""
+
+    floor_fraction: Probability | None = None
+    """Share of the charge below which nothing is done. Absent: half of `power.reserve_fraction`."""
+    burst_j: NonNegativeFloat = 4.0
+    """Joules that may be saved up under a power limit and spent at once; a tile that costs more saves up what it costs."""
+    heat_margin_c: NonNegativeFloat = 5.0
+    """Work stops this far below the critical temperature, degrees."""
+
+
 class PowerSection(Section):
     """`[power]`: battery, panels and loads."""
 
@@ -79,6 +90,23 @@ class PowerSection(Section):
     """What the transmitter draws while a contact lasts, watts."""
     prices: PricesSection = PricesSection()
     """The price list."""
+    budget: BudgetSection = BudgetSection()
+    """The governor in real time."""
+
+    @model_validator(mode="after")
+    def _floor_below_reserve(self) -> Self:
+        if self.floor_fraction > self.reserve_fraction:
+            raise ValueError(
+                f"power.budget.floor_fraction = {self.floor_fraction} is above "
+                f"power.reserve_fraction = {self.reserve_fraction}; lower it"
+            )
+        return self
+
+    @property
+    def floor_fraction(self) -> float:
+        """Share of the charge below which the onboard service does nothing."""
+        floor = self.budget.floor_fraction
+        return self.reserve_fraction / 2 if floor is None else floor
 
     @property
     def capacity_j(self) -> float:
