@@ -1,0 +1,14 @@
+#!/bin/sh
+# Takes out of a virtual environment what never runs on board: test suites, header files, and the parts of OpenVINO for
+# other devices (GPU, NPU) and other model formats than its own. `tianshu run` in the image shows that nothing is missed.
+set -eu
+packages=$(echo "$1"/lib/python3.*/site-packages)
+
+for name in auto_plugin auto_batch_plugin hetero_plugin intel_gpu_plugin intel_npu_plugin gguf_frontend jax_frontend \
+  onnx_frontend paddle_frontend pytorch_frontend tensorflow_frontend tensorflow_lite_frontend; do
+  rm -f "$packages/openvino/libs/libopenvino_$name".so*
+done
+rm -f "$packages"/openvino/libs/cache.json   # compiled GPU kernels
+rm -rf "$packages"/openvino/include "$packages"/openvino/cmake
+find "$packages" -type d \( -name tests -o -name include \) -prune -exec rm -rf {} +
+find "$packages" -name '*.pyi' -delete
