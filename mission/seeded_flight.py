@@ -3,6 +3,7 @@
 import binascii
 from collections import Counter
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from downlink import link_events
 from downlink.command import Order
@@ -15,8 +16,11 @@ from mission.channel import ChannelSettings
 from mission.contacts import PlannedContact
 from mission.dice import Dice
 from mission.errors import InvariantError, PowerLost
+from mission.event_log import EventRecorder
+from mission.incarnation import Incarnation
 from mission.invariants import Invariants
 from mission.link_ends import EndJournals, LinkKeys, ground_station, onboard_computer
+from mission.scenario_security import simulated_association
 from mission.seeded_captures import Capture
 from mission.seeded_mission import SeededMission
 from mission.simulated_disk import SimulatedDisk
@@ -48,7 +52,8 @@ FAULTS = (
     "orders given",
 )
 """Everything that a seeded mission may suffer."""
-KEYS = LinkKeys(reboot_lockout_ms=200)
+KEY_SEED = 0
+KEYS = LinkKeys(associations=(simulated_association(KEY_SEED),), reboot_lockout_ms=200)
 """A short lockout: the contacts of these missions are short."""
 CLEAN_DOWNLINK_BPS = 512_000
 CLEAN_UPLINK_BPS = 64_000
@@ -79,8 +84,11 @@ class FlownMission:
 class SeededFlight:
     """One mission with its world, its disks and its invariants. Fly it once."""
 
-    def __init__(self, mission: SeededMission) -> None:
+    def __init__(self, mission: SeededMission, *, record_in: Path | None = None) -> None:
+        """`record_in`: a folder for the event logs of both ends, `onboard.log` and `ground.log`."""
         self.mission = mission
+        self._onboard_recorder = None if record_in is None else EventRecorder(record_in / "onboard.log")
+        self._ground_recorder = None if record_in is None else EventRecorder(record_in / "ground.log")
         self.faults: Counter[str] = Counter()
         """How often each of FAULTS has happened."""
         self._onboard_disk, self._ground_disk = SimulatedDisk(), SimulatedDisk()
@@ -95,6 +103,7 @@ class SeededFlight:
         self._attacker = Dice(Streams(mission.seed).generator("attacker"))
         self._misreading = Dice(Streams(mission.seed).generator("misreading"))
         self.world = World(self._computer(), self._station(), mission.contacts, Streams(mission.seed))
+        self.world.onboard_recorder, self.world.ground_recorder = self._onboard_recorder, self._ground_recorder
         self.invariants = Invariants(self.world, capacity_bytes=mission.capacity_bytes)
         self._capturing: Capture | None = None
         self._cut_off_ms = 0
@@ -205,9 +214,9 @@ class SeededFlight:
         self.faults["strangers heard"] += 1
         before = self._state()
         if stranger.on_board:
-            answer: object = self.world.computer.handle(link_events.FrameHeard(frame=stranger.frame), self.world.now_ms)
+            answer: object = self.world.ask_computer(link_events.FrameHeard(frame=stranger.frame))
         else:
-            answer = self.world.station.handle(link_events.FrameHeard(frame=stranger.frame), self.world.now_ms)
+            answer = self.world.ask_station(link_events.FrameHeard(frame=stranger.frame))
         if answer or self._state() != before:
             detail = (
                 f"{len(stranger.frame)} bytes {stranger.frame[:16].hex()}: {before} became {self._state()}, {answer}"
@@ -225,19 +234,40 @@ class SeededFlight:
     # ---- starting again
 
     def _computer(self) -> OnboardComputer:
+        expected = [planned.contact for planned in self.mission.contacts]
+        journals = self._onboard_journals
+        if self._onboard_recorder is not None:
+            incarnation = Incarnation(
+                end="onboard",
+                profile=self.mission.profile,
+                capacity_bytes=self.mission.capacity_bytes,
+                expected_contacts=tuple(expected),
+                key_seed=KEY_SEED,
+            )
+            journals = self._onboard_recorder.begin(incarnation, journals, KEYS)
         return onboard_computer(
             self.mission.profile,
             capacity_bytes=self.mission.capacity_bytes,
-            journals=self._onboard_journals,
+            journals=journals,
             keys=KEYS,
-            expected_contacts=[planned.contact for planned in self.mission.contacts],
+            expected_contacts=expected,
         )
 
     def _station(self) -> GroundStation:
         now_ms = self.world.now_ms if self._ground_snapshot else 0
+        journals = self._ground_journals
+        if self._ground_recorder is not None:
+            incarnation = Incarnation(
+                end="ground",
+                profile=self.mission.profile,
+                snapshot=self._ground_snapshot,
+                now_ms=now_ms,
+                key_seed=KEY_SEED,
+            )
+            journals = self._ground_recorder.begin(incarnation, journals, KEYS)
         return ground_station(
             self.mission.profile,
-            journals=self._ground_journals,
+            journals=journals,
             keys=KEYS,
             snapshot=self._ground_snapshot,
             now_ms=now_ms,

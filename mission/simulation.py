@@ -17,6 +17,7 @@ from ground import link_events as ground_events
 from ground.station import GroundStation
 from mission.channel import Arrival, Channel, ChannelCounts
 from mission.contacts import PlannedContact
+from mission.event_log import Recorder
 from mission.streams import Streams
 from onboard import link_events as onboard_events
 from onboard.computer import OnboardComputer
@@ -75,6 +76,10 @@ class World:
         """What the ground's receiver makes of a frame: the place for damage that no frame check shows."""
         self.as_heard_on_board: Callable[[bytes], None] = lambda frame: None
         """Told of every frame that has reached the satellite, and of none in which it lost its power."""
+        self.onboard_recorder: Recorder | None = None
+        """Told of everything that the onboard computer hears and answers."""
+        self.ground_recorder: Recorder | None = None
+        """The same of the ground station."""
         self._streams = streams
         self._queue: list[tuple[int, int, Callable[[], None]]] = []
         self._counter = itertools.count()
@@ -110,7 +115,7 @@ class World:
 
     def tell_computer(self, event: onboard_events.Event) -> None:
         """Give the onboard computer an event and do what it answers."""
-        for action in self.computer.handle(event, self.now_ms):
+        for action in self.ask_computer(event):
             match action:
                 case link_events.TransmitFrame():
                     self._transmit_down(action.frame, robust=action.robust)
@@ -127,7 +132,7 @@ class World:
 
     def tell_station(self, event: ground_events.Event) -> None:
         """Give the ground station an event and do what it answers."""
-        for action in self.station.handle(event, self.now_ms):
+        for action in self.ask_station(event):
             match action:
                 case link_events.TransmitFrame():
                     self._transmit_up(action.frame)
@@ -137,6 +142,24 @@ class World:
                     self._observe("arrived", action.addresses)
         if not isinstance(event, link_events.TransmitterReady | link_events.ContactEnded):
             self._wake("up", self.now_ms)
+
+    def ask_computer(self, event: onboard_events.Event) -> list[onboard_events.Action]:
+        """What the onboard computer answers to an event; nothing is done."""
+        if self.onboard_recorder is None:
+            return self.computer.handle(event, self.now_ms)
+        self.onboard_recorder.event(event, self.now_ms)
+        actions = self.computer.handle(event, self.now_ms)
+        self.onboard_recorder.actions(actions)
+        return actions
+
+    def ask_station(self, event: ground_events.Event) -> list[ground_events.Action]:
+        """What the ground station answers to an event; nothing is done."""
+        if self.ground_recorder is None:
+            return self.station.handle(event, self.now_ms)
+        self.ground_recorder.event(event, self.now_ms)
+        actions = self.station.handle(event, self.now_ms)
+        self.ground_recorder.actions(actions)
+        return actions
 
     @property
     def log_hash(self) -> str:
