@@ -33,14 +33,6 @@ class ServiceSettings(BaseModel):
     """The least important line that is written."""
 
 
-def add_service_options(parser: argparse.ArgumentParser) -> None:
-    """Adds what every service takes: `--scenario`, `--state`, `--http`, `--log-level`."""
-    parser.add_argument("--scenario", metavar="FILE", help="scenario file, or the name of one that ships")
-    parser.add_argument("--state", metavar="DIR", help="folder of everything that outlives the process")
-    parser.add_argument("--http", metavar="HOST:PORT", help="where health, status and metrics are answered, or 'none'")
-    parser.add_argument("--log-level", metavar="LEVEL", help="debug, info, warning or error (info)")
-
-
 def scenario_of(options: argparse.Namespace, environment: Mapping[str, str] = os.environ) -> Scenario:
     """The scenario of `--scenario` or `TIANSHU_SCENARIO`, the default one without either. Raises ScenarioError."""
     return load_scenario(getattr(options, "scenario", None) or environment.get(f"{ENVIRONMENT_PREFIX}SCENARIO") or None)
