@@ -68,8 +68,8 @@ EDGES = {
         "mission/live/publisher.py",
     },
     "termios": {"mission/live/serial_frame_port.py"},
-    "prometheus_client": {"mission/live/service_metrics.py", "mission/live/endpoints.py"},
-    "http": {"mission/live/endpoints.py"},
+    "prometheus_client": {"mission/live/service_metrics.py"},
+    "http": {"mission/live/endpoints.py", "mission/live/cli_health.py"},
     "urllib": {"mission/live/cli_health.py", "mission/live/frame_port.py", "mission/live/endpoints.py"},
 }
 LIVE_ONLY = {"os", "time", "socket", "asyncio", "threading"}

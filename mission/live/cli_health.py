@@ -1,12 +1,12 @@
 """`tianshu health`: whether a service is well, for container engines and people. Imports little, so that it starts at once."""
 
 import argparse
+import http.client
 import json
 import sys
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
+from urllib.parse import urlsplit
 
 STATUS_LIFE_S = 10.0
 """Age at which a status file says nothing any more."""
@@ -42,19 +42,29 @@ def ask_health(options: argparse.Namespace) -> int:
 
 
 def _of_endpoint(address: str) -> str | None:
-    """Why the service at a URL is unwell, None where it is well."""
-    url = address if "://" in address else f"http://{address}"
-    if not url.startswith(("http://", "https://")):
-        return f"{address} is neither a folder nor an HTTP address"
-    url = url if url.endswith("/healthz") else url.rstrip("/") + "/healthz"
-    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    """Why the service at an address is unwell, None where it is well."""
+    where = address.removeprefix("http://").removesuffix("/").removesuffix("/healthz")
     try:
-        with opener.open(url, timeout=PATIENCE_S) as answer:
-            return None if answer.status == 200 else f"{url} answered {answer.status}"
-    except urllib.error.HTTPError as refusal:
-        return _told(refusal.read(LONGEST_ANSWER_BYTES)) or f"{url} answered {refusal.code}"
-    except (OSError, ValueError) as error:
-        return f"{url} does not answer: {getattr(error, 'reason', error)}"
+        parts = urlsplit(f"//{where}")
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        host, port = None, None
+    if not host or parts.netloc != where:
+        return f"{address!r} is neither a folder nor an address such as http://127.0.0.1:9101"
+    connection = http.client.HTTPConnection(host, port, timeout=PATIENCE_S)
+    try:
+        connection.request("GET", "/healthz")
+        answer = connection.getresponse()
+        content = answer.read(LONGEST_ANSWER_BYTES)
+    except (OSError, http.client.HTTPException) as error:
+        return f"http://{where}/healthz does not answer: {error or type(error).__name__}"
+    finally:
+        connection.close()
+    return (
+        None
+        if answer.status == http.client.OK
+        else _told(content) or f"http://{where}/healthz answered {answer.status}"
+    )
 
 
 def _of_folder(folder: Path) -> str | None:

@@ -49,6 +49,7 @@ class Service:
         self.loop = asyncio.new_event_loop()
         self.loop.set_exception_handler(self._failed)
         self._stop_callbacks: list[Callback] = []
+        self._watched: set[int] = set()
         self._exit_code = EXIT_STOPPED
         self._stopping = False
         self._shown: _Shown = _Shown(document={}, healthy=False, reason="starting")
@@ -65,10 +66,12 @@ class Service:
 
     def on_readable(self, fd: int, callback: Callback) -> None:
         """Calls it whenever `fd` has something to read."""
-        self.loop.add_reader(fd, callback)
+        self._watched.add(fd)
+        self.loop.add_reader(fd, self._unless_stopping, callback)
 
     def forget(self, fd: int) -> None:
         """No more calls for `fd`; before it is closed."""
+        self._watched.discard(fd)
         self.loop.remove_reader(fd)
 
     def every(self, interval_s: float, callback: Callback) -> None:
@@ -77,7 +80,7 @@ class Service:
 
     def after(self, delay_s: float, callback: Callback) -> asyncio.TimerHandle:
         """Calls it once, that much later; `cancel()` of what comes back prevents it."""
-        return self.loop.call_later(delay_s, callback)
+        return self.loop.call_later(delay_s, self._unless_stopping, callback)
 
     def serve(self, path: str, handler: Handler) -> None:
         """Answers an HTTP path (`Endpoints.serve`); the handler is called in another thread. Nothing where there is no HTTP."""
@@ -131,10 +134,16 @@ class Service:
         return self._exit_code
 
     def _repeat(self, interval_s: float, callback: Callback, due_s: float) -> None:
+        if self._stopping:
+            return
         callback()
         late_s = self.loop.time() - due_s
         next_s = due_s + interval_s * (1 + max(0, int(late_s / interval_s)))
         self.loop.call_at(next_s, self._repeat, interval_s, callback, next_s)
+
+    def _unless_stopping(self, callback: Callback) -> None:
+        if not self._stopping:
+            callback()
 
     def _signalled(self, number: int) -> None:
         self.log.info("told to stop", signal=signal.Signals(number).name)
@@ -150,11 +159,13 @@ class Service:
         self.stop(EXIT_INTERNAL)
 
     def _wind_up(self) -> None:
-        """The stop callbacks; whoever takes too long is left behind."""
+        """The stop callbacks, after which no other is called; whoever takes too long is left behind."""
         self._stopping = True
         watchdog = threading.Timer(STOP_LIMIT_S, self._abandon)
         watchdog.daemon = True
         watchdog.start()
+        for fd in tuple(self._watched):
+            self.forget(fd)
         for callback in self._stop_callbacks:
             self.loop.call_soon(callback)
         self.loop.call_soon(self.loop.stop)
