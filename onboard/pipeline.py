@@ -11,7 +11,14 @@ import numpy as np
 
 from downlink.alerts import BATCH_LIMIT, LARGEST_SIDE_PX
 from downlink.image_layers import encode_image
-from downlink.products import ALERT_BATCHES_LIMIT, BLOCKS_LIMIT, FIRST_BLOCK, LayerAddress
+from downlink.products import (
+    ALERT_BATCHES_LIMIT,
+    BLOCKS_LIMIT,
+    FIRST_BLOCK,
+    FIRST_CHIP,
+    SUMMARY_PRODUCT,
+    LayerAddress,
+)
 from downlink.scene import SceneSummary, TileOutcome
 from onboard.chips import Chip
 from onboard.detection import Detection
@@ -114,6 +121,9 @@ class ScenePipeline:
     """Takes the layers."""
     on_tile: Callable[[TileReport], None] = field(default=lambda report: None)
     """Told of every tile done."""
+    is_kept: Callable[[int], bool] = field(default=lambda product: False)
+    """Whether an earlier attempt at this scene had all layers of a product stored: it is not coded again. What is emitted
+    together must have been stored together or not at all."""
 
     def process(self, frame: SensorFrame, *, scene: int, captured_ms: int) -> ProcessedScene:
         """Screen, search, code and value every tile of `frame`; hand every layer to `emit`.
@@ -161,6 +171,10 @@ class ScenePipeline:
     def _process_tile(self, work: _SceneInWork, tile: TileWindow) -> tuple[TileReport, list[Detection]]:
         mpix = tile.core.height * tile.core.width / 1e6
         decision = self.energy.decide(mpix)
+        is_kept = self.is_kept(FIRST_BLOCK + tile.index)
+        if decision.effort is Effort.SKIP and is_kept:
+            reason = f"coded in an earlier attempt; not searched: {decision.reason}"
+            return TileReport(tile=tile, outcome=TileOutcome.SCREENED, reason=reason), []
         if decision.effort is Effort.SKIP:
             return TileReport(tile=tile, outcome=TileOutcome.POWER, reason=decision.reason), []
         try:
@@ -186,9 +200,11 @@ class ScenePipeline:
         else:
             with self.energy.charge(EnergyStep.DETECT, mpix):
                 seen = self._search(self._reflectance(padded), work.frame, tile, work.detector)
-        with self.energy.charge(EnergyStep.ENCODE, mpix):
-            layers = self._code_block(work, core, valid, tile, screening)
-        self.emit(layers)
+        layers: tuple[ValuedLayer, ...] = ()
+        if not is_kept:
+            with self.energy.charge(EnergyStep.ENCODE, mpix):
+                layers = self._code_block(work, core, valid, tile, screening)
+            self.emit(layers)
         report = TileReport(
             tile=tile,
             outcome=outcome,
@@ -247,9 +263,13 @@ class ScenePipeline:
         alerts = value_alerts(
             detections, points, scene=summary.scene, policy=self.policy, captured_ms=summary.captured_ms
         )
-        self.emit((value_summary(summary, self.policy), *alerts))
+        if not self.is_kept(SUMMARY_PRODUCT):
+            self.emit((value_summary(summary, self.policy), *alerts))
         cut: list[Chip] = []
         for chip in coder.chips(detections):
+            if self.is_kept(FIRST_CHIP + len(cut)):
+                cut.append(chip)
+                continue
             try:
                 layers = coder.code(chip, len(cut), sum(points[member] for member in chip.members))
             except TileReadError as error:

@@ -76,13 +76,24 @@ class ProductStore:
         for valued in layers:
             if not self.has_seen(valued.layer.address):
                 fresh.setdefault(valued.layer.address, valued)
-        positions = self._journal.append(record for valued in fresh.values() for record in _as_records(valued))
+        positions = self._journal.append(record for valued in fresh.values() for record in layer_records(valued))
         for valued, position in zip(fresh.values(), positions[1::2], strict=True):
             self._accept(valued.layer, position)
 
     def has_seen(self, address: LayerAddress) -> bool:
         """Whether the layer was ever accepted."""
         return address in self._queued or address in self._delivered or address in self._evicted
+
+    def products_of(self, scene: int) -> frozenset[int]:
+        """Products of a scene of which layers were ever accepted."""
+        marks = (self._queued, self._delivered, self._evicted)
+        return frozenset(address.product for known in marks for address in known if address.scene == scene)
+
+    @property
+    def last_scene(self) -> int:
+        """The highest scene number of any layer ever accepted; 0 without layers."""
+        marks = (self._queued, self._delivered, self._evicted)
+        return max((address.scene for known in marks for address in known), default=0)
 
     def backlog(self) -> tuple[Layer, ...]:
         """Layers that wait, in the order in which they were accepted."""
@@ -179,7 +190,7 @@ class ProductStore:
         if self.erasure_state is not None:
             yield _erasure_record(self.erasure_state)
         for address, waiting in self._queued.items():
-            yield from _as_records(ValuedLayer(layer=waiting.layer, payload=self.payload(address)))
+            yield from layer_records(ValuedLayer(layer=waiting.layer, payload=self.payload(address)))
 
     @property
     def queued_bytes(self) -> int:
@@ -247,8 +258,9 @@ class ProductStore:
                 self._captured_bytes += marks[address]
 
 
-def _as_records(valued: ValuedLayer) -> tuple[Record, Record]:
-    """The note first: a layer whose note is lost in a torn write is lost with it, never the other way round."""
+def layer_records(valued: ValuedLayer) -> tuple[Record, Record]:
+    """Its note and its bytes. The note first: a layer whose note is lost in a torn write is lost with it, never the other way
+    round."""
     layer = valued.layer
     note: dict[str, Any] = {
         "rung": int(layer.rung),
@@ -262,6 +274,18 @@ def _as_records(valued: ValuedLayer) -> tuple[Record, Record]:
         Record(kind=RecordKind.NOTE, address=layer.address, payload=json.dumps(note).encode()),
         Record(kind=RecordKind.LAYER, address=layer.address, payload=valued.payload),
     )
+
+
+def valued_layers(records: Iterable[Record]) -> tuple[ValuedLayer, ...]:
+    """Inverse of `layer_records`, one after the other; layers without their note are left out. Raises StoreError."""
+    notes: dict[LayerAddress, Layer] = {}
+    found: list[ValuedLayer] = []
+    for record in records:
+        if record.kind is RecordKind.NOTE:
+            notes[record.address] = _layer_of(record)
+        elif record.kind is RecordKind.LAYER and record.address in notes:
+            found.append(ValuedLayer(layer=notes.pop(record.address), payload=record.payload))
+    return tuple(found)
 
 
 def _file_record(number: int, addresses: Sequence[LayerAddress]) -> Record:

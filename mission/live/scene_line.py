@@ -1,0 +1,307 @@
+"""The line of scenes: takes files from the spool, has the worker work them through, keeps the layers, clears the files away.
+
+`turn` does whatever can be done now, and may be called at any time. What the disk refuses is told in `problem` and tried
+again at the next turn; meanwhile the worker waits. A file over which the worker has died three times is rejected.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, Literal, Protocol
+
+from downlink.errors import JournalError
+from downlink.products import SUMMARY_PRODUCT
+from mission.live.capture_journal import Capture, CaptureJournal
+from mission.live.handover import read_handover
+from mission.live.scene_worker import SceneWorker
+from mission.live.spool import Spool
+from mission.live.structured_log import StructuredLog
+from mission.live.worker_messages import (
+    FromWorker,
+    LayersKept,
+    LayersReady,
+    RadioState,
+    SceneOrder,
+    SceneRefused,
+    SceneWorked,
+    TileWorked,
+    WorkerFailed,
+    WorkerHeld,
+    WorkerReady,
+)
+from mission.live.worker_power import WorkerPowerReport
+from onboard.valuation import ValuedLayer
+
+DEATHS_LIMIT: Final = 3
+REFUSALS_PER_TURN: Final = 16
+"""Files that are no scenes by their look alone, cleared away in one turn."""
+SILENCE_LIMIT_S: Final = 600.0
+"""A worker that works and says nothing for so long hangs: it is killed."""
+START_AGAIN_S: Final = 1.0
+START_AGAIN_LIMIT_S: Final = 30.0
+"""A worker that ends before it is ready is started again after the one, doubled up to the other."""
+
+
+class LayerKeeper(Protocol):
+    """Who keeps layers."""
+
+    def keep(self, layers: Sequence[ValuedLayer]) -> bool:
+        """Whether they are durable now."""
+
+    def kept_products(self, scene: int) -> frozenset[int] | None:
+        """Products of a scene that are stored; None while that cannot be told."""
+
+    @property
+    def last_scene(self) -> int:
+        """The highest scene number that any layer has; 0 without layers."""
+
+
+class SceneLine:
+    """One spool, one worker, one scene at a time."""
+
+    def __init__(
+        self,
+        spool: Spool,
+        captures: CaptureJournal,
+        keeper: LayerKeeper,
+        log: StructuredLog,
+        *,
+        start_worker: Callable[[], SceneWorker],
+        handover: Path,
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`start_worker` gives a new child and sees to it that `hear` is called when it has something to say."""
+        self._spool = spool
+        self.captures = captures
+        self._keeper = keeper
+        self._log = log
+        self._start_worker = start_worker
+        self._handover = handover
+        self._clock_s = clock_s
+        self.worker: SceneWorker | None = None
+        """The child, None while there is none."""
+        self.problem = ""
+        """Why the line stands still; empty while it does not."""
+        self.waiting = 0
+        """Scene files in the spool, the one in work not counted."""
+        self.power = WorkerPowerReport()
+        """The worker's last word on power."""
+        self.worker_starts = 0
+        self.tiles_worked = 0
+        self._ready = False
+        self._in_work: Capture | None = None
+        self._result: SceneWorked | SceneRefused | None = None
+        self._radio_on = False
+        self._to_keep = handover.exists()
+        self._unnoted_death = ""
+        self._worker_problem = ""
+        self._failure = ""
+        self._held = ""
+        self._spoke_s = clock_s()
+        self._start_at_s = clock_s()
+        self._start_again_s = START_AGAIN_S
+
+    @property
+    def in_work(self) -> bool:
+        """Whether the worker has a scene."""
+        return self._in_work is not None
+
+    def turn(self) -> None:
+        """Do what can be done now."""
+        try:
+            self._tend_worker()
+            self._keep_handover()
+            self._note_death()
+            self._note_result()
+            self._clear_away()
+            self._order_next()
+        except (JournalError, OSError) as error:
+            self.problem = str(error)
+        else:
+            self.problem = self._worker_problem or self._held
+
+    def hear(self) -> None:
+        """Take what the worker has said, then a turn."""
+        if self.worker is not None:
+            for message in self.worker.heard():
+                self._spoke_s = self._clock_s()
+                self._take(message)
+        self.turn()
+
+    def tell_radio(self, on: bool) -> None:
+        """The transmitter takes its share of the power, or no longer."""
+        if on != self._radio_on:
+            self._radio_on = on
+            if self.worker is not None:
+                self.worker.tell(RadioState(on=on))
+
+    def stop(self) -> None:
+        """End the worker."""
+        if self.worker is not None:
+            self.worker.end()
+            self.worker = None
+
+    # ---- the worker
+
+    def _take(self, message: FromWorker) -> None:
+        match message:
+            case WorkerReady():
+                self._ready, self._worker_problem, self._start_again_s = True, "", START_AGAIN_S
+                self._log.info("worker ready", model=message.model, worker_pid=self.worker.pid if self.worker else 0)
+            case TileWorked():
+                self.tiles_worked += 1
+            case LayersReady():
+                self._to_keep = True
+            case WorkerHeld():
+                self._held = message.reason
+            case WorkerPowerReport():
+                self.power = message
+            case WorkerFailed():
+                self._failure = message.error
+                self._log.error("worker failed", problem=message.error, trace=message.traceback)
+            case SceneWorked() | SceneRefused():
+                self._result = message
+
+    def _tend_worker(self) -> None:
+        if self.worker is None:
+            self._start()
+        elif self.worker.has_ended:
+            self._bury(self.worker, self.worker.buried())
+        elif (self.in_work or not self._ready) and self._clock_s() - self._spoke_s > SILENCE_LIMIT_S:
+            self._bury(self.worker, f"silent for {SILENCE_LIMIT_S:.0f} s, {self.worker.end()}")
+
+    def _start(self) -> None:
+        if self._clock_s() < self._start_at_s:
+            return
+        self._ready, self._failure, self._spoke_s = False, "", self._clock_s()
+        self.worker = self._start_worker()
+        self.worker_starts += 1
+        self.worker.tell(RadioState(on=self._radio_on))
+
+    def _bury(self, worker: SceneWorker, how: str) -> None:
+        """A worker has ended: over a scene that counts against the scene, before it was ready it is started again later."""
+        how = f"{self._failure}; {how}" if self._failure else how
+        self.worker, self._held = None, ""
+        self._log.warning("worker ended", how=how, scene=self._in_work.scene if self._in_work else None)
+        if self._in_work is not None and self._result is None:
+            self._unnoted_death = how
+        elif not self._ready:
+            self._worker_problem = f"the worker does not start: {how}"
+            self._start_at_s = self._clock_s() + self._start_again_s
+            self._start_again_s = min(2 * self._start_again_s, START_AGAIN_LIMIT_S)
+        if self._result is None:
+            self._in_work = None
+
+    # ---- the layers
+
+    def _keep_handover(self) -> None:
+        """Have the layers in the handover file stored; at the start those that were on their way before."""
+        if not self._to_keep:
+            return
+        handover = read_handover(self._handover)
+        if handover is None:
+            self._log.warning("handover damaged", file=self._handover)
+            self._to_keep = False
+            if self.worker is not None and self.in_work:
+                self.worker.end()  # the scene is worked through again
+            return
+        now = self.captures.current
+        if handover.efforts and now is not None and now.scene == handover.scene and not now.efforts:
+            self.captures.note_efforts(handover.efforts)
+        if not self._keeper.keep(handover.layers):
+            return
+        self._to_keep = False
+        if self.worker is not None and self.in_work:
+            self.worker.tell(LayersKept())
+
+    # ---- the files
+
+    def _note_death(self) -> None:
+        """Count a death against the file that was in work; too many, and it is rejected."""
+        if not self._unnoted_death:
+            return
+        self.captures.note_death(self._unnoted_death)
+        self._unnoted_death = ""
+        now = self.captures.current
+        if now is not None and len(now.deaths) >= DEATHS_LIMIT:
+            self._end_capture("rejected", f"the worker died {len(now.deaths)} times over it: {'; '.join(now.deaths)}")
+
+    def _note_result(self) -> None:
+        """The worker is done with its scene."""
+        if self._result is None or self._to_keep:
+            return
+        match self._result:
+            case SceneWorked() as worked:
+                self._end_capture("done")
+                self._log.info(
+                    "scene done",
+                    scene=self.captures.last_scene,
+                    tiles=worked.tiles,
+                    detections=worked.detections,
+                    chips=worked.chips,
+                    notes=worked.notes,
+                )
+            case SceneRefused(reason=reason):
+                self._end_capture("rejected", reason)
+        self._result = self._in_work = None
+
+    def _end_capture(self, outcome: Literal["done", "rejected"], reason: str = "") -> None:
+        now = self.captures.current
+        if now is None:
+            return
+        self.captures.end(outcome, reason)
+        if outcome == "rejected":
+            self._log.warning("scene rejected", scene=now.scene, file=_shown(now.file.name), reason=reason)
+
+    def _clear_away(self) -> None:
+        """Move the file of a capture that is over out of the spool."""
+        now = self.captures.current
+        if now is None or not now.outcome:
+            return
+        if now.outcome == "done":
+            self._spool.move_done(now.file)
+        else:
+            self._spool.move_rejected(now.file, now.reason)
+        self.captures.leave()
+
+    def _order_next(self) -> None:
+        """Give the worker the capture that was begun, or the oldest file."""
+        view = self._spool.look()
+        self.waiting = max(0, view.waiting - (self.captures.current is not None))
+        for _ in range(REFUSALS_PER_TURN):
+            if self.in_work or self._to_keep or self.worker is None or not self._ready:
+                return
+            if (now := self.captures.current) is None:
+                if (file := self._spool.look().first) is None:
+                    return
+                now = self.captures.begin(file, above=self._keeper.last_scene)
+            if not self._spool.still_holds(now.file):
+                objection = "the file has left the spool, or another has taken its place"
+            else:
+                objection = self._spool.objection_to(now.file)
+            if not objection:
+                self._order(now)
+                return
+            self._end_capture("rejected", objection)
+            self._clear_away()
+
+    def _order(self, now: Capture) -> None:
+        kept = self._keeper.kept_products(now.scene)
+        if kept is None or self.worker is None:
+            return
+        self._in_work, self._spoke_s = now, self._clock_s()
+        self._log.info("scene in work", scene=now.scene, file=now.file.name, products_kept=len(kept))
+        self.worker.tell(
+            SceneOrder(
+                scene=now.scene,
+                path=str(self._spool.path_of(now.file)),
+                captured_ms=now.captured_ms,
+                kept_products=tuple(kept),
+                efforts=now.efforts if SUMMARY_PRODUCT in kept else "",
+            )
+        )
+
+
+def _shown(name: str) -> str:
+    """A file name as a log can show it."""
+    return name if name.isprintable() else ascii(name)
