@@ -1,17 +1,17 @@
-"""What the ground holds: every layer that arrived, once, durably, and what can be made of it."""
+"""What the ground holds: every layer that arrived, once, durably.
+
+Memory holds where each layer lies in the journal, never its bytes; what the layers of a scene come to is `ground.scene_layers`.
+"""
 
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
-from downlink.alerts import AlertDetection, decode_alerts
-from downlink.image_header import unpack_header
-from downlink.image_layers import ImageAssembly
 from downlink.journal import Journal
-from downlink.products import ALERTS_PRODUCT, SUMMARY_PRODUCT, LayerAddress
-from downlink.record import Record, RecordKind
-from downlink.scene import SceneSummary, decode_summary
-from ground.reconstruction import UndecodedImage
+from downlink.layer_digest import NO_LAYERS, toggle
+from downlink.products import LayerAddress
+from downlink.record import OVERHEAD_BYTES, Record, RecordKind
 
 FILES_REMEMBERED: Final = 4096
 """Completed files that are still known after a restart, so that their late PDUs are answered."""
@@ -20,17 +20,30 @@ FILES_REMEMBERED: Final = 4096
 LARGEST_FILE_NUMBER: Final = 0xFFFF_FFFF
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldLayer:
+    """A layer on the ground."""
+
+    position: int
+    """Where its record lies in the journal."""
+    payload_bytes: int
+    """Length of what it carries."""
+
+
 class LayerStore:
     """Layers by address over a journal. Adding one twice changes nothing."""
 
     def __init__(self, journal: Journal) -> None:
         """Take up what the journal holds."""
         self._journal = journal
-        self._payloads: dict[LayerAddress, bytes] = {}
+        self._held: dict[LayerAddress, HeldLayer] = {}
+        self._scenes: dict[int, list[LayerAddress]] = {}
+        self._held_bytes = 0
+        self._digest = NO_LAYERS
         self._completed_files: deque[int] = deque(maxlen=FILES_REMEMBERED)
-        for record in journal.records():
+        for position, record in journal.entries():
             if record.kind is RecordKind.LAYER:
-                self._payloads.setdefault(record.address, record.payload)
+                self._take(record, position)
             elif record.kind is RecordKind.FILE:
                 self._completed_files.append(record.address.scene)
 
@@ -58,52 +71,60 @@ class LayerStore:
     def _keep(self, records: Iterable[Record], *marks: Record) -> tuple[LayerAddress, ...]:
         fresh: dict[LayerAddress, Record] = {}
         for record in records:
-            if record.kind is RecordKind.LAYER and record.address not in self._payloads:
+            if record.kind is RecordKind.LAYER and record.address not in self._held:
                 fresh.setdefault(record.address, record)
         if fresh or marks:
-            self._journal.append([*fresh.values(), *marks])
-            self._payloads.update((address, record.payload) for address, record in fresh.items())
+            positions = self._journal.append([*fresh.values(), *marks])
+            for record, position in zip(fresh.values(), positions, strict=False):
+                self._take(record, position)
         return tuple(fresh)
 
+    def _take(self, record: Record, position: int) -> None:
+        address = record.address
+        if address not in self._held:
+            self._held[address] = HeldLayer(position=position, payload_bytes=len(record.payload))
+            self._scenes.setdefault(address.scene, []).append(address)
+            self._held_bytes += OVERHEAD_BYTES + len(record.payload)
+            self._digest = toggle(self._digest, address)
+
     def holds(self, address: LayerAddress) -> bool:
-        return address in self._payloads
+        return address in self._held
 
     @property
     def addresses(self) -> frozenset[LayerAddress]:
         """Every layer held."""
-        return frozenset(self._payloads)
+        return frozenset(self._held)
 
     def __len__(self) -> int:
-        return len(self._payloads)
+        return len(self._held)
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the held layers as they travel: with the 18 of each record."""
+        return self._held_bytes
+
+    @property
+    def digest(self) -> bytes:
+        """`layer_digest` of the held layers."""
+        return self._digest
+
+    @property
+    def scenes(self) -> tuple[int, ...]:
+        """Scenes of which a layer is held, in order of number."""
+        return tuple(sorted(self._scenes))
+
+    def layers_of(self, scene: int) -> tuple[LayerAddress, ...]:
+        """The held layers of a scene, in order of arrival."""
+        return tuple(self._scenes.get(scene, ()))
+
+    def position(self, address: LayerAddress) -> int:
+        """Where the record of a held layer lies in the journal."""
+        return self._held[address].position
 
     def payload(self, address: LayerAddress) -> bytes:
-        """The bytes of a held layer."""
-        return self._payloads[address]
+        """The bytes of a held layer. Raises JournalError where they cannot be read."""
+        return self._journal.read(self._held[address].position).payload
 
     def payload_bytes(self, address: LayerAddress) -> int:
         """Length of a held layer."""
-        return len(self._payloads[address])
-
-    def summaries(self) -> tuple[SceneSummary, ...]:
-        """Scenes whose summary has arrived, in order of number. Raises LayerError for one that cannot be read."""
-        found = (address for address in sorted(self._payloads) if address.product == SUMMARY_PRODUCT)
-        return tuple(decode_summary(self._payloads[address]) for address in found)
-
-    def alerts(self, scene: int) -> tuple[tuple[LayerAddress, tuple[AlertDetection, ...]], ...]:
-        """Alert batches of a scene with their addresses."""
-        found = (a for a in sorted(self._payloads) if a.scene == scene and a.product == ALERTS_PRODUCT)
-        return tuple((address, decode_alerts(self._payloads[address])) for address in found)
-
-    def images(self, summary: SceneSummary) -> tuple[UndecodedImage, ...]:
-        """Blocks and chips of a scene that can be shown, in order of product."""
-        assemblies: dict[int, ImageAssembly] = {}
-        for address in sorted(self._payloads):
-            if address.scene == summary.scene and (address.is_block or address.is_chip):
-                assembly = assemblies.setdefault(address.product, ImageAssembly(nodata=summary.nodata))
-                assembly.add(address.step, self._payloads[address])
-        return tuple(_undecoded(assembly) for assembly in assemblies.values() if assembly.usable_steps)
-
-
-def _undecoded(assembly: ImageAssembly) -> UndecodedImage:
-    header, _ = unpack_header(assembly.payloads[0])
-    return UndecodedImage(window=header.window, decode=assembly.decode)
+        return self._held[address].payload_bytes

@@ -12,6 +12,7 @@ from ground.catalogue import PublishedScene, publish
 from ground.geojson import DeliveredDetection
 from ground.geolocation import Geolocator
 from ground.reconstruction import decoded_on_demand, rebuild_windows
+from ground.scene_layers import SceneLayers
 from mission.flight import FlightRecord
 from mission.report_model import DetectionFigures
 from mission.report_rows import CurvePoint, DetectionRow, EnergyPoint, SceneView, SentLayer, TruthRow
@@ -49,16 +50,20 @@ def publish_scenes(record: FlightRecord, directory: Path) -> dict[int, Published
     arrived_ms = arrivals_ms(record)
     store = record.layer_store
     published = {}
-    for summary in store.summaries():
+    for scene in store.scenes:
+        layers = SceneLayers.of(store, scene)
+        summary = layers.summary()
+        if summary is None:
+            continue
         delivered = [
             DeliveredDetection(detection=detection, received_ms=arrived_ms[address])
-            for address, batch in store.alerts(summary.scene)
+            for address, batch in layers.alerts()
             for detection in batch
         ]
         published[summary.scene] = publish(
             directory,
             summary,
-            windows=rebuild_windows(summary, decoded_on_demand(store.images(summary))),
+            windows=rebuild_windows(summary, decoded_on_demand(layers.images(summary))),
             delivered=delivered,
             published_ms=record.world.now_ms,
         )
@@ -184,7 +189,7 @@ def _received_ms(record: FlightRecord, processed: ProcessedScene) -> list[int | 
     arrived_ms = arrivals_ms(record)
     waiting: list[tuple[AlertDetection, int]] = [
         (alert, arrived_ms[address])
-        for address, batch in record.layer_store.alerts(processed.summary.scene)
+        for address, batch in SceneLayers.of(record.layer_store, processed.summary.scene).alerts()
         if address.product == ALERTS_PRODUCT
         for alert in batch
     ]

@@ -63,7 +63,8 @@ def run(request: RunRequest, bars: ProgressBars) -> Report:
         frames = [opened.enter_context(open_scene(path, settings)) for path in request.scenes]
         truths = _read_truths(request, frames, detector)
         prepare_folder(request.out, replace=request.replace)
-        record, flight_s = _fly(request, frames, policy, detector, bars)
+        journals = [_journals(request.out, names, opened) for names in (ONBOARD_JOURNALS, GROUND_JOURNALS)]
+        record, flight_s = _fly(request, frames, policy, detector, bars, journals=journals)
         with bars.stage("Rebuild", total=None):
             published = publish_scenes(record, request.out)
         qualities = [
@@ -105,21 +106,24 @@ def _journals(out: Path, names: tuple[Path, Path], opened: ExitStack) -> EndJour
 
 
 def _fly(
-    request: RunRequest, frames: Sequence[SensorFrame], policy: Policy, detector: Detector, bars: ProgressBars
+    request: RunRequest,
+    frames: Sequence[SensorFrame],
+    policy: Policy,
+    detector: Detector,
+    bars: ProgressBars,
+    *,
+    journals: Sequence[EndJournals],
 ) -> tuple[FlightRecord, float]:
+    """The flight, and how long it took, seconds. `journals`: on board, on the ground; open for as long as the flight's stores are read."""
     tiles = sum(len(tile_grid(frame.height, frame.width)) for frame in frames)
-    with (
-        ExitStack() as opened,
-        bars.stage("On board", total=tiles) as on_board,
-        bars.stage("On ground", total=None) as on_ground,
-    ):
+    with bars.stage("On board", total=tiles) as on_board, bars.stage("On ground", total=None) as on_ground:
         flight = Flight(
             scenario=request.scenario,
             policy=policy,
             detector=detector,
             seed=request.seed,
-            onboard_journals=_journals(request.out, ONBOARD_JOURNALS, opened),
-            ground_journals=_journals(request.out, GROUND_JOURNALS, opened),
+            onboard_journals=journals[0],
+            ground_journals=journals[1],
             on_tile=lambda report: on_board.advance(note=report.outcome.value),
             on_arrival=lambda layers: on_ground.reach(layers, note="layers"),
         )

@@ -6,10 +6,12 @@ from pathlib import Path
 
 from downlink.errors import DownlinkError
 from downlink.journal import FileJournal, MemoryJournal
+from downlink.layer_digest import layer_digest
 from downlink.products import LayerAddress
 from downlink.record import HEADER, Record, RecordKind, encode_record, scan_records
 from ground.command_desk import CommandDesk
 from ground.errors import CommandDeskError
+from ground.scene_layers import SceneLayers
 from ground.store import LayerStore
 from mission.errors import KeyFileError
 from mission.key_file import read_key_file
@@ -87,9 +89,12 @@ def journal_notes(data: bytes) -> None:
     ground = LayerStore(journal)
     layers = {record.address for record in records if record.kind is RecordKind.LAYER}
     require(ground.addresses == layers, "the ground's store loses or invents layers")
-    for scene in range(3):
-        value_or_refusal(DownlinkError, ground.alerts, scene)
-    value_or_refusal(DownlinkError, ground.summaries)
+    require(ground.digest == layer_digest(layers), "the digest is not that of the layers held")
+    require(ground.held_bytes == sum(18 + ground.payload_bytes(one) for one in layers), "the bytes held do not add up")
+    for scene in ground.scenes:
+        held = SceneLayers.of(ground, scene)
+        value_or_refusal(DownlinkError, held.alerts)
+        value_or_refusal(DownlinkError, held.summary)
     value_or_refusal(StoreError, CommandGate, PROFILE, KEYS, journal)
     value_or_refusal(CommandDeskError, CommandDesk, KEYS, journal)
 

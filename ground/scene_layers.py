@@ -1,0 +1,56 @@
+"""What the layers of one scene come to: its summary, its alerts, the images that can be shown."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from downlink.alerts import AlertDetection, decode_alerts
+from downlink.image_header import unpack_header
+from downlink.image_layers import ImageAssembly
+from downlink.products import ALERTS_PRODUCT, SUMMARY_PRODUCT, LayerAddress
+from downlink.scene import SceneSummary, decode_summary
+from ground.reconstruction import UndecodedImage
+from ground.store import LayerStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneLayers:
+    """The layers of a scene that are on the ground."""
+
+    scene: int
+    """Number of the scene."""
+    payloads: Mapping[LayerAddress, bytes]
+    """Their bytes; of this scene alone."""
+
+    @classmethod
+    def of(cls, store: LayerStore, scene: int) -> Self:
+        """What a store holds of a scene, read into memory. Raises JournalError."""
+        return cls(scene=scene, payloads={address: store.payload(address) for address in store.layers_of(scene)})
+
+    def summary(self) -> SceneSummary | None:
+        """What the satellite says of the scene; None where that has not arrived. Raises LayerError for one that cannot be read."""
+        payload = self.payloads.get(LayerAddress(scene=self.scene, product=SUMMARY_PRODUCT, step=0))
+        return None if payload is None else decode_summary(payload)
+
+    def alerts(self) -> tuple[tuple[LayerAddress, tuple[AlertDetection, ...]], ...]:
+        """Alert batches with their addresses, in order of address. Raises LayerError."""
+        return tuple(
+            (one, decode_alerts(self.payloads[one])) for one in self._sorted() if one.product == ALERTS_PRODUCT
+        )
+
+    def images(self, summary: SceneSummary) -> tuple[UndecodedImage, ...]:
+        """Blocks and chips that can be shown, in order of product. Raises LayerError for a header that cannot be read."""
+        assemblies: dict[int, ImageAssembly] = {}
+        for address in self._sorted():
+            if address.is_block or address.is_chip:
+                assembly = assemblies.setdefault(address.product, ImageAssembly(nodata=summary.nodata))
+                assembly.add(address.step, self.payloads[address])
+        return tuple(_undecoded(assembly) for assembly in assemblies.values() if assembly.usable_steps)
+
+    def _sorted(self) -> Iterable[LayerAddress]:
+        return sorted(self.payloads)
+
+
+def _undecoded(assembly: ImageAssembly) -> UndecodedImage:
+    header, _ = unpack_header(assembly.payloads[0])
+    return UndecodedImage(window=header.window, decode=assembly.decode)
