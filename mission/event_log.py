@@ -34,7 +34,7 @@ from downlink.record import Record
 from mission.errors import ReplayError
 from mission.event_codec import SCHEMA, decode, encode
 from mission.incarnation import Incarnation, journal_bytes, reference
-from mission.link_ends import EndJournals, LinkKeys
+from mission.link_setup import EndJournals, LinkKeys
 
 CAPACITY_BYTES: Final = 64 * 1024 * 1024
 NOTE_ROOM_BYTES: Final = 512

@@ -12,7 +12,7 @@ from downlink.journal import Journal, MemoryJournal
 from downlink.link_profile import LinkProfile
 from downlink.record import Record, encode_record, scan_records
 from mission.errors import ReplayError
-from mission.link_ends import EndJournals, LinkKeys
+from mission.link_setup import EndJournals, LinkKeys
 from mission.scenario_security import simulated_association
 
 FINGERPRINT_BYTES = 8
