@@ -14,7 +14,7 @@ export YOLO_AUTOINSTALL := false
 export OPENVINO_TELEMETRY := false
 export DO_NOT_TRACK := 1
 
-.PHONY: run test check bench sample clean fuzz
+.PHONY: run test check bench sample clean fuzz containers soak
 
 run: $(VENV)/.runtime
 	$(BIN)/tianshu run $(SAMPLE) $(TRUTH) --out $(OUT) --replace
@@ -33,6 +33,19 @@ bench: $(VENV)/.development
 # Every decoder and both ends of the link under a coverage-guided fuzzer for MINUTES in all.
 fuzz: $(VENV)/.fuzz
 	$(BIN)/python -m tests.fuzz.run --minutes $(MINUTES)
+
+# The compose system put through every fault. An engine is started where none answers, and ended again; where none can be
+# started at all, these tests are left out, loudly.
+containers: $(VENV)/.development
+	@status=0; containers/with_engine.sh $(BIN)/python -m pytest -m containers tests/containers || status=$$?; \
+	if [ $$status -eq 69 ]; then \
+	  echo '################ CONTAINER TESTS SKIPPED: no container engine can be had here (see above) ################'; \
+	else exit $$status; fi
+
+# The compose system under faults for MINUTES (60 where nothing else is said): memory and files must not grow.
+soak: MINUTES = 60
+soak: $(VENV)/.development
+	containers/with_engine.sh $(BIN)/python -m tests.containers.soak --minutes $(MINUTES)
 
 sample: $(VENV)/.development
 	$(BIN)/python -m sample_data.generate --out sample_data

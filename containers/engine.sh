@@ -6,10 +6,10 @@
 #
 # An engine that answers already is used as it is. Otherwise, as root on Debian or Ubuntu, docker.io is installed where it is
 # missing and a dockerd of its own is started that keeps everything in FOLDER (best on a tmpfs, about 4 GB).
-# Exit status 3: no engine can be had on this machine; the reason is on stderr.
+# Exit status 69: no engine can be had on this machine; the reason is on stderr.
 set -euo pipefail
 
-NO_ENGINE=3
+NO_ENGINE=69   # EX_UNAVAILABLE
 COMPOSE_SUITE=trixie   # a Debian suite that has compose v2
 
 say() { echo "engine: $*" >&2; }

@@ -1,0 +1,184 @@
+"""The living system put through every fault; after each, nothing acknowledged is lost and both ends agree to the pixel."""
+
+import json
+import time
+import urllib.request
+
+import pytest
+
+from tests.containers.compose import CommandFailedError, docker
+from tests.containers.living_system import (
+    CHANNEL_ON_AIR,
+    CHANNEL_ON_EARTH,
+    HERE,
+    PASS_S,
+    SERVICES,
+    LivingSystem,
+    wait_until,
+)
+
+pytestmark = pytest.mark.containers
+
+
+def page_of(system: LivingSystem, path: str) -> str:
+    port = system.compose.environment["TIANSHU_PAGE_PORT"]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        return answer.read().decode()
+
+
+def test_scenes_come_down_whole(system: LivingSystem) -> None:
+    system.capture(3)
+    system.settle()
+    page = page_of(system, "/")
+    scenes = json.loads(page_of(system, "/status"))["scenes"]
+    assert {scene["name"].rsplit("_", 1)[0] for scene in scenes} == set(system.simulated)
+    for scene in scenes:
+        assert scene["name"] in page
+    assert system.status("ground")["onboard"] is not None
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_killed_at_any_moment(system: LivingSystem, service: str) -> None:
+    with system.capturing():
+        system.wait_at_random(1.0, 4.0)
+        boots = system.status(service)["boot"]
+        if system.chance.random() < 0.5:
+            system.compose.crash(service)
+        else:
+            system.compose.kill(service)
+            system.wait_at_random(0.0, 1.5)
+            system.compose.start(service)
+        wait_until(lambda: system.well(service) and system.status(service)["boot"] > boots, f"{service} is back")
+    system.settle()
+
+
+def test_paused(system: LivingSystem) -> None:
+    with system.capturing():
+        for service in ("onboard", "channel", "ground"):
+            system.wait_at_random(0.0, 1.0)
+            system.compose.pause(service)
+            system.wait_at_random(1.0, 3.0)
+            system.compose.unpause(service)
+    system.settle()
+
+
+@pytest.mark.parametrize(("network", "address"), [("air", CHANNEL_ON_AIR), ("earth", CHANNEL_ON_EARTH)])
+def test_partition_in_mid_pass(system: LivingSystem, network: str, address: str) -> None:
+    system.capture(2)
+    system.wait_for_pass(after_aos_s=system.chance.uniform(0.5, PASS_S / 2))
+    system.compose.disconnect("channel", network)
+    system.wait_at_random(2.0, 5.0)
+    system.compose.connect("channel", network, address)
+    system.settle()
+
+
+def test_loss_of_signal_in_mid_file(system: LivingSystem) -> None:
+    """More is captured in a pass than it can carry, so that the pass ends within a file."""
+
+    def ended_within_a_file() -> bool:
+        onboard = system.status("onboard")
+        return onboard["contact"] is None and onboard["open_files"] > 0 and onboard["ledger"]["queued_layers"] > 0
+
+    with system.capturing():
+        wait_until(ended_within_a_file, "a pass has ended within a file", limit_s=40)
+    system.settle()
+
+
+@pytest.mark.parametrize("service", ["onboard", "ground"])
+def test_full_disk(system: LivingSystem, service: str) -> None:
+    system.hands(f"dd if=/dev/zero of=/at/{service}/ballast bs=4k 2>/dev/null || true")
+    system.capture(2)
+    port = {"onboard": 9101, "ground": 8080}[service]
+
+    def unwell() -> bool:
+        try:
+            system.compose.execute(service, "tianshu", "health", f"127.0.0.1:{port}")
+        except CommandFailedError:
+            return True
+        return False
+
+    wait_until(unwell, f"{service} says that its disk is full")
+    system.wait_at_random(2.0, 4.0)
+    assert system.compose.state(service) == "running"
+    restarts = system.compose.restarts(service)
+    system.hands(f"rm /at/{service}/ballast")
+    system.settle()
+    assert system.compose.restarts(service) == restarts, f"{service} has ended because of a full disk"
+
+
+@pytest.mark.parametrize("service", ["onboard", "ground"])
+def test_clock_steps(system: LivingSystem, service: str) -> None:
+    with system.capturing():
+        for skew_ms in (4000, -6000):
+            system.hands(f"echo {skew_ms} > /at/{service}/.skew && mv /at/{service}/.skew /at/{service}/skew_ms")
+            system.wait_at_random(2.0, 4.0)
+        system.hands(f"rm /at/{service}/skew_ms")
+    assert system.status(service)["clock"]["steps"] > 0
+    system.settle()
+
+
+def test_power_drop(system: LivingSystem) -> None:
+    """At 5 W, less than the bus alone takes, nothing is worked on and nothing is dropped."""
+    system.hands("""echo '{"cap_w": 5}' > /at/eps/.control && mv /at/eps/.control /at/eps/control.json""")
+    wait_until(lambda: system.status("onboard")["energy"]["cap_w"] == 5, "the flight computer has heard of it")
+    system.capture(2)
+    wait_until(lambda: system.status("onboard")["effort"]["waiting_for_power"], "work waits for power")
+    captured = system.status("onboard")["ledger"]["captured_layers"]
+    time.sleep(3)
+    onboard = system.status("onboard")
+    assert onboard["ledger"]["captured_layers"] == captured
+    assert onboard["scenes"]["in_work"] + onboard["scenes"]["waiting"] == 2
+    system.hands("rm /at/eps/control.json")
+    system.settle()
+
+
+def test_corrupted_frames(system: LivingSystem) -> None:
+    """One frame in twelve arrives damaged."""
+    system.compose.environment["TIANSHU_BIT_ERRORS"] = "1e-5"
+    system.compose.up("channel")
+    try:
+        damaged = system.status("ground")["link"]["corrupt"]
+        system.capture(3)
+        system.settle()
+        assert system.status("ground")["link"]["corrupt"] > damaged
+    finally:
+        system.compose.environment.pop("TIANSHU_BIT_ERRORS")
+        system.compose.up("channel")
+
+
+def test_strangers(system: LivingSystem, image: str) -> None:
+    """They send from elsewhere to every port; then from the channel's own address, in its absence."""
+
+    def stranger(network: str, seconds: int, *targets: str, address: tuple[str, ...] = (), port: int = 0) -> None:
+        seed = str(system.chance.randrange(1 << 30))
+        command = ("python3", "-", seed, str(seconds), str(port), *targets)
+        options = ("run", "--rm", "--interactive", "--network", system.compose.network(network), *address)
+        sent = docker(*options, "--entrypoint", command[0], image, *command[1:], stdin=STRANGER)
+        assert int(sent) > 100
+
+    heard = system.status("channel")
+    with system.capturing():
+        stranger("air", 3, "10.78.1.10:7001", "10.78.1.11:7000")
+        stranger("earth", 3, "10.78.2.12:7002", "10.78.2.11:7003", "10.78.2.12:8080")
+        for network, address, own, target in (
+            ("air", CHANNEL_ON_AIR, 7000, "10.78.1.10:7001"),
+            ("earth", CHANNEL_ON_EARTH, 7003, "10.78.2.12:7002"),
+        ):
+            system.compose.disconnect("channel", network)
+            stranger(network, 3, target, address=("--ip", address), port=own)
+            system.compose.connect("channel", network, address)
+    assert heard
+    system.settle()
+
+
+STRANGER = (HERE / "stranger.py").read_bytes()
+
+
+def test_ten_reboots(system: LivingSystem) -> None:
+    with system.capturing():
+        for _ in range(10):
+            service = system.chance.choice(("onboard", "onboard", "channel", "ground"))
+            system.compose.kill(service)
+            system.compose.start(service)
+            system.wait_at_random(0.5, 2.5)
+    system.settle()
