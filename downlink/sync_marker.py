@@ -75,6 +75,11 @@ class FrameSynchronizer:
         """A frame found by looking back ends no earlier: no byte is given in more than two frames, whatever the stream holds."""
         self._locked = False
 
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the stream that are kept."""
+        return len(self._buffer)
+
     def feed(self, data: bytes) -> list[bytes]:
         """The frames that these bytes complete, in order."""
         self._buffer += data
