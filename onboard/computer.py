@@ -28,6 +28,7 @@ from onboard.file_lane import FileLane, FileNews
 from onboard.housekeeping_turn import HousekeepingTurn
 from onboard.link_events import (
     Action,
+    ContactsExpected,
     Event,
     HousekeepingTaken,
     LayersCaptured,
@@ -84,6 +85,9 @@ class OnboardComputer:
                 return self._capture(event, now_ms)
             case HousekeepingTaken():
                 self._housekeeping.take(event.report)
+                return []
+            case ContactsExpected():
+                self._order.expect(event.contacts)
                 return []
             case ContactStarted():
                 ended = self._end_contact(now_ms) if self._in_contact else []

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from downlink.contact import Contact
 from downlink.housekeeping import Housekeeping
 from downlink.link_events import ContactEnded, ContactStarted, FrameHeard, TransmitFrame, TransmitterReady, WakeAt
 from downlink.products import LayerAddress
@@ -25,7 +26,23 @@ class HousekeepingTaken:
     """To be told in contact; the latest alone."""
 
 
-Event = LayersCaptured | HousekeepingTaken | ContactStarted | ContactEnded | TransmitterReady | FrameHeard
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContactsExpected:
+    """The contacts that are coming have been computed anew."""
+
+    contacts: tuple[Contact, ...]
+    """In place of those expected before; one that goes on is among them."""
+
+
+Event = (
+    LayersCaptured
+    | HousekeepingTaken
+    | ContactsExpected
+    | ContactStarted
+    | ContactEnded
+    | TransmitterReady
+    | FrameHeard
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

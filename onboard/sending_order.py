@@ -56,6 +56,11 @@ class SendingOrder:
         self._planner.remove([layer.address for layer in doubtful])
         self.add(replace(layer, value=layer.value * (1 - arrived[layer.address])) for layer in doubtful)
 
+    def expect(self, contacts: Iterable[Contact]) -> None:
+        """The contacts that are coming, in place of those known before."""
+        self._expected = {contact.contact_id: contact for contact in contacts}
+        self._is_stale = True
+
     def start_contact(self, contact: Contact) -> None:
         """The contact that begins, as exactly as it is known now."""
         self._expected[contact.contact_id] = contact

@@ -34,6 +34,12 @@ class LayerAccount:
     """Waiting."""
     evicted_bytes: int
     """Given up to make room."""
+    delivered_layers: int = 0
+    """How many layers that is."""
+    queued_layers: int = 0
+    """How many layers that is."""
+    evicted_layers: int = 0
+    """How many layers that is."""
 
     @property
     def balanced(self) -> bool:
@@ -208,6 +214,9 @@ class ProductStore:
     def account(self) -> LayerAccount:
         """Bytes captured, counted as they came in, beside where they are, counted one by one."""
         return LayerAccount(
+            delivered_layers=len(self._delivered),
+            queued_layers=len(self._queued),
+            evicted_layers=len(self._evicted),
             captured_bytes=self._captured_bytes,
             delivered_bytes=sum(self._delivered.values()),
             queued_bytes=sum(waiting.layer.size_bytes for waiting in self._queued.values()),

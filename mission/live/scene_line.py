@@ -97,9 +97,19 @@ class SceneLine:
         self._worker_problem = ""
         self._failure = ""
         self._held = ""
-        self._spoke_s = clock_s()
+        self._spoke_s = self._power_s = clock_s()
         self._start_at_s = clock_s()
         self._start_again_s = START_AGAIN_S
+
+    @property
+    def held(self) -> bool:
+        """Whether the worker cannot write its layers."""
+        return bool(self._held)
+
+    @property
+    def power_age_s(self) -> float:
+        """How old `power` is, seconds."""
+        return self._clock_s() - self._power_s
 
     @property
     def in_work(self) -> bool:
@@ -155,7 +165,7 @@ class SceneLine:
             case WorkerHeld():
                 self._held = message.reason
             case WorkerPowerReport():
-                self.power = message
+                self.power, self._power_s = message, self._clock_s()
             case WorkerFailed():
                 self._failure = message.error
                 self._log.error("worker failed", problem=message.error, trace=message.traceback)
