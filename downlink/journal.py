@@ -5,15 +5,14 @@ torn: it is cut off when the file is opened again. Damaged bytes in the middle a
 so is everything behind them.
 """
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from io import FileIO
 from itertools import accumulate
 from pathlib import Path
 from typing import Protocol, Self
 
 from downlink.errors import JournalError
+from downlink.journal_file import DiskFile, JournalFile
 from downlink.record import HEADER, Record, bytes_after_header, encode_record, record_at, scan_records
 
 
@@ -41,6 +40,10 @@ class Journal(Protocol):
     @property
     def size_bytes(self) -> int:
         """Bytes used."""
+
+    @property
+    def lost_bytes(self) -> int:
+        """Bytes found at the start that are no record, damaged ones and a torn tail together: what they said is not known."""
 
 
 class MemoryJournal:
@@ -77,23 +80,27 @@ class MemoryJournal:
     def size_bytes(self) -> int:
         return self._size_bytes
 
+    @property
+    def lost_bytes(self) -> int:
+        return 0
+
 
 class FileJournal:
     """A journal in one file, synchronised to the disk at each append. Positions are byte offsets."""
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, file: Path | JournalFile) -> None:
+        """Opens the file of a path, made where there is none, or takes one that is open. Raises JournalError."""
         self.damaged_bytes = 0
         """Bytes in the middle of the file that are no record."""
+        self.torn_bytes = 0
+        """Bytes that were cut off its end."""
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            # Unbuffered: a write that failed must not come back with the next one.
-            self._file = path.open("r+b" if path.exists() else "x+b", buffering=0)
-            _sync_directory(path.parent)
+            self._file: JournalFile = DiskFile(file) if isinstance(file, Path) else file
             self._end = self._cut_torn_tail()
         except OSError as error:
+            name = file if isinstance(file, Path) else file.name
             raise JournalError(
-                f"cannot open journal {path}: {error.strerror}; check the folder and its rights"
+                f"cannot open journal {name}: {error.strerror}; check the folder and its rights"
             ) from error
 
     def append(self, records: Iterable[Record]) -> tuple[int, ...]:
@@ -102,15 +109,14 @@ class FileJournal:
         if not data:
             return ()
         try:
-            self._file.seek(self._end)
-            _write_all(self._file, data)
-            os.fsync(self._file.fileno())
+            self._file.write(self._end, data)
+            self._file.sync()
         except OSError as error:
             # What cannot be cut off now is cut off as a torn tail at the next start.
             with suppress(OSError):
                 self._file.truncate(self._end)
             raise JournalError(
-                f"cannot append {len(data)} bytes to journal {self.path}: {error.strerror}; "
+                f"cannot append {len(data)} bytes to journal {self._file.name}: {error.strerror}; "
                 f"its {self._end} bytes are safe, free some space and repeat"
             ) from error
         positions = tuple(accumulate(map(len, encoded[:-1]), initial=self._end))
@@ -119,53 +125,49 @@ class FileJournal:
 
     def read(self, position: int) -> Record:
         try:
-            self._file.seek(position)
-            header = _read_all(self._file, HEADER.size)
-            record = record_at(header + _read_all(self._file, bytes_after_header(header)))
+            header = self._file.read(position, HEADER.size)
+            record = record_at(header + self._file.read(position + HEADER.size, bytes_after_header(header)))
         except OSError as error:
-            raise JournalError(f"cannot read journal {self.path} at byte {position}: {error.strerror}") from error
+            raise JournalError(f"cannot read journal {self._file.name} at byte {position}: {error.strerror}") from error
         if record is None:
             raise JournalError(
-                f"journal {self.path} has no whole record at byte {position} of {self._end}: "
+                f"journal {self._file.name} has no whole record at byte {position} of {self._end}: "
                 "it was rewritten or damaged since; open the store again"
             )
         return record
 
     def entries(self) -> Iterator[tuple[int, Record]]:
-        self._file.seek(0)
-        scan = scan_records(_read_all(self._file, self._end), final=True)
+        scan = scan_records(self._file.read(0, self._end), final=True)
         return zip(scan.offsets, scan.records, strict=True)
 
     def records(self) -> Iterator[Record]:
         return (record for _, record in self.entries())
 
     def replace(self, records: Iterable[Record]) -> tuple[int, ...]:
-        positions: list[int] = []
-        fresh = self.path.with_suffix(self.path.suffix + ".new")
+        lengths: list[int] = []
         try:
-            with fresh.open("wb") as file:
-                for record in records:
-                    positions.append(file.tell())
-                    file.write(encode_record(record))
-                file.flush()
-                os.fsync(file.fileno())
-            file_after = fresh.open("r+b", buffering=0)
-            fresh.replace(self.path)
+            self._file.replace(_measured((encode_record(record) for record in records), lengths))
         except OSError as error:
-            with suppress(OSError):
-                fresh.unlink(missing_ok=True)
             raise JournalError(
-                f"cannot rewrite journal {self.path}: {error.strerror}; the old one is unchanged"
+                f"cannot rewrite journal {self._file.name}: {error.strerror}; the old one is unchanged"
             ) from error
-        self._file.close()
-        self._file = file_after
-        self._end = os.fstat(file_after.fileno()).st_size
-        self._sync_name()
-        return tuple(positions)
+        self._end = sum(lengths)
+        try:
+            self._file.sync_name()
+        except OSError as error:
+            raise JournalError(
+                f"journal {self._file.name} is rewritten, but its folder is not on the disk yet: {error.strerror}; "
+                "until it is, a crash may bring the old journal back"
+            ) from error
+        return tuple(accumulate(lengths[:-1], initial=0)) if lengths else ()
 
     @property
     def size_bytes(self) -> int:
         return self._end
+
+    @property
+    def lost_bytes(self) -> int:
+        return self.damaged_bytes + self.torn_bytes
 
     def close(self) -> None:
         self._file.close()
@@ -177,42 +179,21 @@ class FileJournal:
         self.close()
 
     def _cut_torn_tail(self) -> int:
-        data = _read_all(self._file, os.fstat(self._file.fileno()).st_size)
+        """Where the records end. What follows the last whole one is cut off, unless it may be a damaged one with others behind it."""
+        end = self._file.size_bytes()
+        data = self._file.read(0, end)
         scan = scan_records(data)
-        end = len(data)
         if scan.consumed < end and not scan_records(data, scan.consumed + 1, final=True).records:
+            self.torn_bytes = end - scan.consumed
             end = scan.consumed
             self._file.truncate(end)
-            os.fsync(self._file.fileno())
+            self._file.sync()
         self.damaged_bytes = scan_records(data[:end], final=True).skipped_bytes
         return end
 
-    def _sync_name(self) -> None:
-        try:
-            _sync_directory(self.path.parent)
-        except OSError as error:
-            raise JournalError(
-                f"journal {self.path} is rewritten, but its folder is not on the disk yet: {error.strerror}; "
-                "until it is, a crash may bring the old journal back"
-            ) from error
 
-
-def _write_all(file: FileIO, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[file.write(rest) or 0 :]
-
-
-def _read_all(file: FileIO, size_bytes: int) -> bytes:
-    data = bytearray()
-    while len(data) < size_bytes and (piece := file.read(size_bytes - len(data))):
-        data += piece
-    return bytes(data)
-
-
-def _sync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _measured(pieces: Iterable[bytes], lengths: list[int]) -> Iterator[bytes]:
+    """The same pieces; their lengths are noted as they pass."""
+    for piece in pieces:
+        lengths.append(len(piece))
+        yield piece

@@ -46,7 +46,7 @@ EDGES = {
         "onboard/training/export.py",
     },
     "os": {
-        "downlink/journal.py",
+        "downlink/journal_file.py",
         "ground/atomic_file.py",
         "onboard/torchvision_stand_in.py",
         "onboard/detector_openvino.py",
@@ -55,7 +55,7 @@ EDGES = {
     "cryptography": {"downlink/aes_gmac.py"},
     "raptorq": {"downlink/erasure_code.py"},
     "random": set(),
-    "socket": {"mission/channel_relay.py", "mission/udp_port.py"},
+    "socket": {"mission/channel_relay.py", "mission/datagram_relay.py", "mission/udp_port.py"},
     "secrets": set(),
     "asyncio": set(),
     "threading": set(),

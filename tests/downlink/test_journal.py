@@ -156,34 +156,33 @@ def test_a_file_that_is_no_journal_is_not_eaten(tmp_path):
 
 
 def test_a_disk_full_in_the_middle_of_a_write_keeps_what_was_there(tmp_path, monkeypatch):
-    journal = FileJournal(tmp_path / "a.journal")
+    journal = FileJournal(path := tmp_path / "a.journal")
     journal.append([record(1)])
-    before = journal.path.read_bytes()
-    limited = _LimitedFile(journal._file, room_bytes=5)
-    journal._file = limited
+    before = path.read_bytes()
+    limited = journal._file._file = _LimitedFile(journal._file._file, room_bytes=5)
     with pytest.raises(JournalError, match=r"cannot append .*No space left.*22 bytes are safe"):
         journal.append([record(2, bytes(range(100)))])
-    assert journal.path.read_bytes() == before
+    assert path.read_bytes() == before
     limited.room_bytes = 1000
     journal.append([record(3)])
     journal.close()
-    assert opened(journal.path) == ([record(1), record(3)], 0)
+    assert opened(path) == ([record(1), record(3)], 0)
 
 
 def test_a_disk_full_that_cannot_even_be_cut_leaves_a_tail_for_the_next_start(tmp_path):
-    journal = FileJournal(tmp_path / "a.journal")
+    journal = FileJournal(path := tmp_path / "a.journal")
     journal.append([record(1)])
-    journal._file = _LimitedFile(journal._file, room_bytes=20, can_truncate=False)
+    journal._file._file = _LimitedFile(journal._file._file, room_bytes=20, can_truncate=False)
     with pytest.raises(JournalError, match="cannot append"):
         journal.append([record(2)])
-    assert journal.path.stat().st_size == record(1).size_bytes + 20
+    assert path.stat().st_size == record(1).size_bytes + 20
     assert list(journal.records()) == [record(1)]
     journal.close()
-    assert opened(journal.path) == ([record(1)], 0)
+    assert opened(path) == ([record(1)], 0)
 
 
 def test_bytes_that_cannot_be_synchronised_are_not_promised(tmp_path, monkeypatch):
-    journal = FileJournal(tmp_path / "a.journal")
+    journal = FileJournal(path := tmp_path / "a.journal")
     journal.append([record(1)])
     monkeypatch.setattr(os, "fsync", _no_space)
     with pytest.raises(JournalError, match="No space left"):
@@ -194,19 +193,19 @@ def test_bytes_that_cannot_be_synchronised_are_not_promised(tmp_path, monkeypatc
     assert list(journal.records()) == [record(1)]
     journal.append([record(4)])
     journal.close()
-    assert opened(journal.path)[0] == [record(1), record(4)]
+    assert opened(path)[0] == [record(1), record(4)]
     assert [path.name for path in tmp_path.iterdir()] == ["a.journal"]
 
 
 def test_a_rewritten_journal_is_the_one_written_to_even_when_its_folder_cannot_be_synchronised(tmp_path, monkeypatch):
-    journal = FileJournal(tmp_path / "a.journal")
+    journal = FileJournal(path := tmp_path / "a.journal")
     journal.append([record(1)])
-    monkeypatch.setattr("downlink.journal._sync_directory", _no_space)
+    monkeypatch.setattr("downlink.journal_file._sync_directory", _no_space)
     with pytest.raises(JournalError, match="is rewritten, but"):
         journal.replace([record(2)])
     journal.append([record(3)])
     journal.close()
-    assert opened_without_folder(journal.path) == [record(2), record(3)]
+    assert opened_without_folder(path) == [record(2), record(3)]
 
 
 def opened_without_folder(path):

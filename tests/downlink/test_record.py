@@ -147,7 +147,7 @@ def test_a_full_disk_is_a_clear_error_and_loses_nothing(tmp_path: Path, monkeypa
         def no_space(handle: int) -> None:
             raise OSError(28, "No space left on device")
 
-        monkeypatch.setattr("downlink.journal.os.fsync", no_space)
+        monkeypatch.setattr("downlink.journal_file.os.fsync", no_space)
         with pytest.raises(JournalError, match=r"No space left.*free some space"):
             journal.append([record(1)])
         monkeypatch.undo()
