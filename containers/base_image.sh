@@ -3,15 +3,18 @@
 # the same Debian and Python, made from Debian packages by mmdebstrap. The local one is kept as a file and imported again.
 set -euo pipefail
 
-public=${PUBLIC_BASE_IMAGE:-python:3.11-slim-bookworm}
-local_image=${LOCAL_BASE_IMAGE:-local/python:3.11-slim-bookworm}
-cache=${BASE_IMAGE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tianshu}
-archive=$cache/bookworm-python3.11-$(dpkg --print-architecture 2>/dev/null || uname -m).tar
+public=python:3.11-slim-bookworm
+cache=${XDG_CACHE_HOME:-$HOME/.cache}/tianshu
+architecture=${ARCHITECTURE:-$(dpkg --print-architecture 2>/dev/null || uname -m)}   # amd64 or arm64
+local_image=local/$public-$architecture
+archive=$cache/bookworm-python3.11-$architecture.tar
 pull_limit_s=60
 
 say() { echo "base image: $*" >&2; }
 
-present() { docker image inspect "$1" >/dev/null 2>&1; }
+present() { [ "$(docker image inspect --format '{{.Architecture}}' "$1" 2>/dev/null)" = "$architecture" ]; }
+
+pulled() { timeout "$pull_limit_s" docker pull --quiet --platform "linux/$architecture" "$1" >/dev/null 2>&1; }
 
 # Certificates that this machine trusts beside the usual ones are trusted in the image, too: pip needs them behind a proxy.
 make_archive() {
@@ -24,7 +27,7 @@ make_archive() {
   trap 'rm -rf "$work"' EXIT
   local certificates=/usr/local/share/ca-certificates sources=() file
   for file in /etc/apt/sources.list /etc/apt/sources.list.d/*.sources; do [ -s "$file" ] && sources+=("$file"); done
-  TMPDIR=$work mmdebstrap --quiet --variant=minbase --dpkgopt=force-unsafe-io \
+  TMPDIR=$work mmdebstrap --quiet --variant=minbase --architectures="$architecture" --dpkgopt=force-unsafe-io \
     --dpkgopt='path-exclude=/usr/share/man/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
     --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-include=/usr/share/doc/*/copyright' \
     --include=python3,python3-venv,ca-certificates \
@@ -36,13 +39,13 @@ make_archive() {
 
 import_archive() {
   local bundle=/etc/ssl/certs/ca-certificates.crt
-  docker import \
+  docker import --platform "linux/$architecture" \
     --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' --change 'ENV LANG=C.UTF-8' \
     --change "ENV PIP_CERT=$bundle SSL_CERT_FILE=$bundle" --change 'CMD ["python3"]' \
     "$archive" "$local_image" >/dev/null
 }
 
-if present "$public" || timeout "$pull_limit_s" docker pull --quiet "$public" >/dev/null 2>&1; then
+if present "$public" || pulled "$public"; then
   echo "$public"
   exit
 fi
