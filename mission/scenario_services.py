@@ -65,6 +65,8 @@ class ChannelServiceSection(ServiceSection):
     """The ground side's own address; a name is looked up again every 30 s. Absent: the first that sends."""
     queue: PositiveInt | None = None
     """A datagram that would wait longer for its turn is dropped, milliseconds. Absent: 1000."""
+    weather: Folder | None = None
+    """TOML file of numbers that go before the scenario's, read again whenever it changes. Absent: there is none."""
 
 
 class GroundServiceSection(ServiceSection):

@@ -29,13 +29,19 @@ def bound_port(address: Address, *, name: str) -> socket.socket:
     return port
 
 
-def parsed_address(text: str) -> Address:
-    """`host:port` as an address. Raises RelayError. Host names are resolved."""
+def split_address(text: str) -> Address:
+    """`host:port` as it was written. Raises RelayError."""
     host, colon, port = text.rpartition(":")
     if not colon or not host or not port.isdigit() or int(port) > 65_535:
         raise RelayError(f"{text!r} is not an address; give HOST:PORT, such as 127.0.0.1:5001")
+    return host, int(port)
+
+
+def parsed_address(text: str) -> Address:
+    """`host:port` as an address. Raises RelayError. Host names are resolved."""
+    host, port = split_address(text)
     try:
-        return socket.gethostbyname(host), int(port)
+        return socket.gethostbyname(host), port
     except OSError as error:
         raise RelayError(f"host {host!r} of {text!r} is unknown ({error})") from error
 
