@@ -49,12 +49,15 @@ class LiveClock:
         0: none, or a step back of at most `HOLD_MS` that is being waited out. Above 0: the time has jumped forward. Below 0: the time
         has gone back, and whatever remembers times of before must start again.
         """
-        before_ms = self.now_ms()
-        self._offset_ns = self._wall_offset_ns()
-        step_ms = (self._monotonic_ns() + self._offset_ns) // _NS_PER_MS - before_ms
+        offset_ns = self._wall_offset_ns()  # takes time; both times below are of one moment after it
+        monotonic_ns = self._monotonic_ns()
+        before_ms = max(self._latest_ms, (monotonic_ns + self._offset_ns) // _NS_PER_MS)
+        step_ms = (monotonic_ns + offset_ns) // _NS_PER_MS - before_ms
+        self._offset_ns = offset_ns
         if step_ms < -HOLD_MS:
             self._latest_ms = before_ms + step_ms
             return step_ms
+        self._latest_ms = before_ms
         return step_ms if step_ms > DRIFT_MS else 0
 
     def _wall_offset_ns(self) -> int:
