@@ -111,10 +111,10 @@ class ChannelService:
     ) -> None:
         """`weather` is that of the options; `channels` are those of the relay, down and up."""
         self.service = service
-        self._relay = relay
+        self.relay = relay
         self._channels = channels
         self._windows = windows
-        self._clock = clock
+        self.clock = clock
         self._told_weather = weather
         self._weather = weather
         self._weather_file = weather_file
@@ -134,19 +134,19 @@ class ChannelService:
 
     def counts(self) -> RelayCounts:
         """What was relayed so far."""
-        return self._relay.counts(seconds=self.service.loop.time() - self._began_s)
+        return self.relay.counts(seconds=self.service.loop.time() - self._began_s)
 
     # ---- datagrams
 
     def _read(self, side: RelaySide) -> None:
-        now_ms = self._clock.now_ms()
-        self._relay.read(side, now_ms)
+        now_ms = self.clock.now_ms()
+        self.relay.read(side, now_ms)
         self._release(now_ms)
 
     def _release(self, now_ms: int) -> None:
         """Hands over what is due and sets the timer for the rest."""
-        self._relay.release_due(now_ms)
-        due_ms = self._relay.next_due_ms
+        self.relay.release_due(now_ms)
+        due_ms = self.relay.next_due_ms
         if due_ms is None or due_ms >= self._timer_ms:
             return
         if self._timer is not None:
@@ -156,13 +156,13 @@ class ChannelService:
 
     def _due(self) -> None:
         self._timer, self._timer_ms = None, END_OF_TIME_MS
-        self._release(self._clock.now_ms())
+        self._release(self.clock.now_ms())
 
     # ---- steadily
 
     def _look(self) -> None:
         self._follow_clock()
-        now_ms = self._clock.now_ms()
+        now_ms = self.clock.now_ms()
         self._follow_weather()
         self._follow_contact(now_ms)
         self._tell_strangers(now_ms)
@@ -171,24 +171,24 @@ class ChannelService:
             at_ms=now_ms,
             contact=_contact_json(self._contact),
             next_contact=_contact_json(following),
-            air=_text(self._relay.air.address) or "",
-            ground=_text(self._relay.ground.address) or "",
-            air_peer=_text(self._relay.air.peer.address),
-            ground_peer=_text(self._relay.ground.peer.address),
+            air=_text(self.relay.air.address) or "",
+            ground=_text(self.relay.ground.address) or "",
+            air_peer=_text(self.relay.air.peer.address),
+            ground_peer=_text(self.relay.ground.peer.address),
             weather=self._weather,
             relayed=self.counts().to_json(),
         )
         self.service.show(status, healthy=not self._weather_problem, reason=self._weather_problem)
 
     def _follow_clock(self) -> None:
-        step_ms = self._clock.check()
+        step_ms = self.clock.check()
         if step_ms == 0:
             return
         self.service.log.warning("clock stepped", step_ms=step_ms)
         if step_ms < 0:  # what is inside would wait for the old time
             for channel in self._channels:
                 channel.restart()
-            self._relay.release_due(END_OF_TIME_MS)
+            self.relay.release_due(END_OF_TIME_MS)
 
     def _follow_weather(self) -> None:
         if self._weather_file is None:
@@ -243,8 +243,8 @@ class ChannelService:
         self.service.log.warning(
             "strangers ignored",
             datagrams=strangers - self._strangers,
-            air=_text(self._relay.air.stranger),
-            ground=_text(self._relay.ground.stranger),
+            air=_text(self.relay.air.stranger),
+            ground=_text(self.relay.ground.stranger),
         )
         self._strangers, self._strangers_told_ms = strangers, now_ms
 
@@ -267,7 +267,7 @@ def run_channel(options: argparse.Namespace) -> int:
     scenario = scenario_of(options)
     source = OptionSource(options, scenario.services.channel)
     duration_s = source.of("duration", PositiveFloat)
-    channel = _channel_service(source, scenario)
+    channel = open_channel(source, scenario)
     if duration_s is not None:
         channel.service.after(duration_s, channel.service.stop)
     exit_code = channel.service.run()
@@ -277,7 +277,8 @@ def run_channel(options: argparse.Namespace) -> int:
     return exit_code
 
 
-def _channel_service(source: OptionSource, scenario: Scenario) -> ChannelService:
+def open_channel(source: OptionSource, scenario: Scenario) -> ChannelService:
+    """The channel of a scenario, its ports bound, not yet running. Raises MissionError."""
     weather, weather_file = _told_weather(source), source.of("weather", Path)
     windows, clock = ContactWindows(scenario), LiveClock()
     windows.check(clock.now_ms())
