@@ -35,7 +35,7 @@ COPY --from=build /opt/tianshu /opt/tianshu
 COPY sample_data/*.tif sample_data/*.geojson /opt/sample_data/
 COPY containers/harbour.toml /opt/harbour.toml
 COPY --from=build /opt/package /opt/package
-ENV PATH=/opt/package/bin:/opt/tianshu/bin:$PATH PYTHONPATH=/opt/package OPENVINO_TELEMETRY=false
+ENV PATH=/opt/package/bin:/opt/tianshu/bin:$PATH PYTHONPATH=/opt/package
 USER 1000:1000
 WORKDIR /out
 ENTRYPOINT ["tianshu"]

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Takes out of a virtual environment what never runs on board: test suites, header files, and the parts of OpenVINO for
-# other devices (GPU, NPU) and other model formats than its own. `tianshu run` in the image shows that nothing is missed.
+# other devices (GPU, NPU), for other model formats than its own, and for reporting home. `tianshu run` in the image shows that
+# nothing is missed.
 set -eu
 packages=$(echo "$1"/lib/python3.*/site-packages)
 
@@ -9,6 +10,6 @@ for name in auto_plugin auto_batch_plugin hetero_plugin intel_gpu_plugin intel_n
   rm -f "$packages/openvino/libs/libopenvino_$name".so*
 done
 rm -f "$packages"/openvino/libs/cache.json   # compiled GPU kernels
-rm -rf "$packages"/openvino/include "$packages"/openvino/cmake
+rm -rf "$packages"/openvino/include "$packages"/openvino/cmake "$packages"/openvino_telemetry*
 find "$packages" -type d \( -name tests -o -name include \) -prune -exec rm -rf {} +
 find "$packages" -name '*.pyi' -delete
