@@ -46,6 +46,7 @@ EDGES = {
         "onboard/training/export.py",
     },
     "os": {
+        "mission/cli_channel.py",
         "downlink/journal_file.py",
         "ground/atomic_file.py",
         "onboard/torchvision_stand_in.py",

@@ -13,32 +13,30 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from pydantic import ValidationError
-
 from mission.contacts import PlannedContact
 from mission.datagram_relay import END_OF_TIME_MS, DatagramRelay, FirstSender, Peer, RelayCounts, RelaySide, relay_sides
 from mission.errors import ServiceError
-from mission.live.address_resolver import AddressResolver
 from mission.live.contact_channel import ContactChannel
 from mission.live.contact_windows import ContactWindows
 from mission.live.live_clock import LiveClock
+from mission.live.named_peer import NamedPeer
 from mission.live.service import Service, open_service
 from mission.live.service_settings import OptionSource, scenario_of
 from mission.live.service_status import ServiceStatus
-from mission.live.weather import Weather, WeatherFile
+from mission.live.weather import Weather, WeatherFile, told_weather
 from mission.scenario import Scenario
-from mission.scenario_problems import problems_of
 from mission.scenario_section import NonNegativeInt, PositiveFloat, PositiveInt
-from mission.udp_port import Address, parsed_address, split_address
+from mission.udp_port import Address, parsed_address
 
 LOOPBACK: Final = "127.0.0.1:0"
 SILENCE_MS: Final = 10_000
 """A peer that was found by its sending, and has been silent for so long, may be replaced by another that sends."""
 STEADY_S: Final = 0.25
-"""Contacts, clock, weather and status are looked at this often."""
+"""Contacts, clock and weather are looked at this often."""
+STATUS_S: Final = 1.0
+"""The status is shown this often."""
 STRANGERS_LOG_MS: Final = 60_000
 """Strangers are logged so often at most."""
-WEATHER_NUMBERS: Final = {"rate": int, "delay": int, "jitter": int, "loss": float, "bit_errors": float}
 COUNTED: Final = {
     "sent": "Datagrams that were transmitted.",
     "lost": "Transmitted datagrams that never arrive.",
@@ -72,27 +70,6 @@ class ChannelStatus(ServiceStatus):
     """What goes before the scenario."""
     relayed: dict[str, Any]
     """Counts of both directions (`RelayCounts.to_json`)."""
-
-
-class NamedPeer:
-    """A peer at a host whose name is looked up again and again."""
-
-    def __init__(self, text: str) -> None:
-        """Raises RelayError where `text` is not HOST:PORT."""
-        self._resolver = AddressResolver(*split_address(text))
-
-    @property
-    def address(self) -> Address | None:
-        """Where datagrams for it go."""
-        return next(iter(self._resolver.addresses), None)
-
-    def hears(self, sender: Address, now_ms: int) -> bool:
-        """Whether a datagram from there is the peer's."""
-        return sender in self._resolver.addresses
-
-    def close(self) -> None:
-        """Ends the looking up."""
-        self._resolver.close()
 
 
 class ChannelService:
@@ -130,6 +107,7 @@ class ChannelService:
         for side in (relay.air, relay.ground):
             service.on_readable(side.port.fileno(), partial(self._read, side))
         service.every(STEADY_S, self._look)
+        service.every(STATUS_S, self._show)
         service.on_stop(relay.close)
 
     def counts(self) -> RelayCounts:
@@ -166,6 +144,9 @@ class ChannelService:
         self._follow_weather()
         self._follow_contact(now_ms)
         self._tell_strangers(now_ms)
+
+    def _show(self) -> None:
+        now_ms = self.clock.now_ms()
         following = self._windows.next_after(now_ms)
         status = ChannelStatus(
             at_ms=now_ms,
@@ -279,7 +260,7 @@ def run_channel(options: argparse.Namespace) -> int:
 
 def open_channel(source: OptionSource, scenario: Scenario) -> ChannelService:
     """The channel of a scenario, its ports bound, not yet running. Raises MissionError."""
-    weather, weather_file = _told_weather(source), source.of("weather", Path)
+    weather, weather_file = told_weather(source), source.of("weather", Path)
     windows, clock = ContactWindows(scenario), LiveClock()
     windows.check(clock.now_ms())
     seed = source.of("seed", NonNegativeInt, scenario.mission.seed)
@@ -310,16 +291,6 @@ def open_channel(source: OptionSource, scenario: Scenario) -> ChannelService:
         weather=weather,
         weather_file=None if weather_file is None else WeatherFile(weather_file),
     )
-
-
-def _told_weather(source: OptionSource) -> Weather:
-    """That of the options. Raises ServiceError."""
-    told = {name: source.of(name, kind) for name, kind in WEATHER_NUMBERS.items()}
-    try:
-        return Weather.model_validate(told)
-    except ValidationError as error:
-        problems = "".join(f"\n  {problem}" for problem in problems_of(error, Weather))
-        raise ServiceError(f"the weather of the options cannot be used:{problems}") from error
 
 
 def _peer(text: str | None) -> Peer:

@@ -88,13 +88,6 @@ class OptionSource:
         )
 
 
-def option_of(
-    options: argparse.Namespace, name: str, *, section: ServiceSection, kind: Any = str, default: Any = None
-) -> Any:
-    """One option of a service, from command line, environment, scenario or default. Raises ServiceError."""
-    return OptionSource(options, section).of(name, kind, default)
-
-
 def _as_kind(value: object, kind: Any, source: str) -> Any:
     try:
         return TypeAdapter(kind).validate_python(value)

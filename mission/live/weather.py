@@ -16,10 +16,13 @@ from pydantic import Field, ValidationError
 
 from mission.channel import ChannelRate, ChannelSettings
 from mission.errors import ServiceError
+from mission.live.service_settings import OptionSource
 from mission.scenario_problems import problems_of
 from mission.scenario_section import NonNegativeInt, PositiveInt, Probability, Section
 
 ALWAYS_MS: Final = 1 << 62
+OPTION_KINDS: Final = {"rate": int, "delay": int, "jitter": int, "loss": float, "bit_errors": float}
+"""The numbers that are options, too."""
 
 
 class Weather(Section):
@@ -65,6 +68,15 @@ class Weather(Section):
         return changed if self.bit_errors is None else replace(changed, bit_error_rate=self.bit_errors)
 
 
+def told_weather(source: OptionSource) -> Weather:
+    """That of the options. Raises ServiceError."""
+    told = {name: source.of(name, kind) for name, kind in OPTION_KINDS.items()}
+    try:
+        return Weather.model_validate(told)
+    except ValidationError as error:
+        raise ServiceError(f"the weather of the options cannot be used:{_listed(error)}") from error
+
+
 class WeatherFile:
     """A weather file that may come, change and go at any time."""
 
@@ -94,5 +106,8 @@ class WeatherFile:
         except tomllib.TOMLDecodeError as error:
             raise ServiceError(f"weather file {self.file} is not valid TOML: {error}") from error
         except ValidationError as error:
-            told = "".join(f"\n  {problem}" for problem in problems_of(error, Weather))
-            raise ServiceError(f"weather file {self.file} cannot be used:{told}") from error
+            raise ServiceError(f"weather file {self.file} cannot be used:{_listed(error)}") from error
+
+
+def _listed(error: ValidationError) -> str:
+    return "".join(f"\n  {problem}" for problem in problems_of(error, Weather))

@@ -18,7 +18,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from mission.cli import main
 from mission.cli_channel import add_channel_command
-from mission.live.channel_service import NamedPeer, open_channel
+from mission.live.channel_service import open_channel
+from mission.live.named_peer import NamedPeer
 from mission.live.service_settings import OptionSource, scenario_of
 from mission.live.structured_log import StructuredLog
 
