@@ -276,15 +276,17 @@ class SceneLine:
 
     def _order_next(self) -> None:
         """Give the worker the capture that was begun, or the oldest file."""
-        view = self._spool.look()
-        self.waiting = max(0, view.waiting - (self.captures.current is not None))
         for _ in range(REFUSALS_PER_TURN):
+            view = self._spool.look()
+            now = self.captures.current
+            self.waiting = view.waiting if now is None else max(0, view.waiting - 1)
             if self.in_work or self._to_keep or self.worker is None or not self._ready:
                 return
-            if (now := self.captures.current) is None:
-                if (file := self._spool.look().first) is None:
+            if now is None:
+                if view.first is None:
                     return
-                now = self.captures.begin(file, above=self._keeper.last_scene)
+                now = self.captures.begin(view.first, above=self._keeper.last_scene)
+                self.waiting = view.waiting - 1
             if not self._spool.still_holds(now.file):
                 objection = "the file has left the spool, or another has taken its place"
             else:
