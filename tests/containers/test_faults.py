@@ -31,7 +31,7 @@ def test_scenes_come_down_whole(system: LivingSystem) -> None:
     system.settle()
     page = page_of(system, "/")
     scenes = json.loads(page_of(system, "/status"))["scenes"]
-    assert {scene["name"].rsplit("_", 1)[0] for scene in scenes} == set(system.simulated)
+    assert {scene["name"] for scene in scenes} == set(system.captured_names())
     for scene in scenes:
         assert scene["name"] in page
     assert system.status("ground")["onboard"] is not None
