@@ -21,8 +21,10 @@ OnboardError
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from downlink.scene import Window
+if TYPE_CHECKING:  # a command that asks for errors alone starts without what scenes need
+    from downlink.scene import Window
 
 
 class OnboardError(Exception):
