@@ -116,4 +116,5 @@ case "${1:-}" in
 esac
 mkdir -p "$2"
 folder=$(cd "$2" && pwd)
+[ -O "$folder" ] || give_up "$folder belongs to somebody else; name another folder"
 "$1"
