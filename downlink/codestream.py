@@ -20,6 +20,10 @@ CODE_BLOCK_EXPONENT = 6
 """Code-blocks of 64 x 64 coefficients."""
 GUARD_BITS = 2
 PRECINCTS_LISTED = 1
+LARGEST_COMPONENT_BITS = 24
+"""Of signed samples."""
+SIGNED_BIT = 0x80
+"""In Ssiz, A.5.1."""
 WHOLE_IMAGE_PRECINCT = 0xFF
 """Precinct exponents 15 and 15: one precinct at each resolution."""
 
@@ -35,11 +39,13 @@ class CodestreamShape:
     components: int
     """Bands, 1 to 16384."""
     bits: int
-    """Bit depth of the unsigned samples, 1 to 16."""
+    """Bit depth of the samples: 8 or 16 of pixels, up to 24 of signed components."""
     levels: int
     """Wavelet decompositions, 0 to 32."""
     qualities: int
     """Quality layers, 1 to 65535."""
+    signed: bool = False
+    """Whether samples lie around 0: components of a band transform."""
 
     @property
     def packets_per_quality(self) -> int:
@@ -47,11 +53,11 @@ class CodestreamShape:
 
 
 def main_header(shape: CodestreamShape) -> bytes:
-    """SOC, SIZ, COD and QCD of a reversible (5/3) stream of unsigned samples without component transform."""
+    """SOC, SIZ, COD and QCD of a reversible (5/3) stream without component transform of its own."""
     size = struct.pack(
         ">HIIIIIIIIH", 0, shape.width_px, shape.height_px, 0, 0, shape.width_px, shape.height_px, 0, 0, shape.components
     )
-    size += bytes((shape.bits - 1, 1, 1)) * shape.components
+    size += bytes((shape.bits - 1 | (SIGNED_BIT if shape.signed else 0), 1, 1)) * shape.components
     style = struct.pack(">BBHB", PRECINCTS_LISTED, 0, shape.qualities, 0)
     style += bytes((shape.levels, CODE_BLOCK_EXPONENT - 2, CODE_BLOCK_EXPONENT - 2, 0, 1))
     style += bytes([WHOLE_IMAGE_PRECINCT]) * (shape.levels + 1)

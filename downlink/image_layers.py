@@ -3,6 +3,8 @@
 The payload of step 0 is a header (`downlink.image_header`) followed by the packets of the first quality layer; every
 later payload is the packets of one more quality layer.
 
+Bands that look alike are decorrelated first (`downlink.band_transform`), reversibly, where that promises to save bits.
+
 The validity mask travels exactly. Where all invalid pixels hold the scene's nodata value they are filled with the mean of
 their band before coding, so that their edge costs no bits, and set again after decoding. Pixels that a mask or an alpha
 band calls invalid have values of their own, which are coded as they are.
@@ -14,9 +16,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from downlink.band_transform import BandTransform, fit_band_transform
 from downlink.errors import LayerError
 from downlink.image_header import ImageHeader, distortion, distortion_code, pack_header, unpack_header
-from downlink.jpeg2000 import codestream_shape, decode_layers, encode_layers
+from downlink.jpeg2000 import codestream_shape, component_shape, decode_layers, encode_layers
 from downlink.scene import Window
 
 
@@ -69,12 +72,21 @@ def encode_image(
         )
     all_nodata = nodata is not None and bool((pixels[:, ~valid] == nodata).all())
     filled = _fill(pixels, valid) if all_nodata else pixels
-    shape = codestream_shape(pixels, levels=levels, qualities=len(quality_percent))
-    layers = encode_layers(filled, shape, quality_percent)
-    mse = [_mse(filled, decode_layers(shape, layers[: n + 1]), valid) for n in range(len(layers) - 1)] + [0.0]
+    plain = codestream_shape(pixels, levels=levels, qualities=len(quality_percent))
+    transform = fit_band_transform(filled, valid)
+    if transform is None:
+        shape, components = plain, filled
+    else:
+        components = transform.forward(filled)
+        shape = component_shape(components, pixel_bits=plain.bits, levels=levels, qualities=len(quality_percent))
+    layers = encode_layers(components, shape, _of_component_bits(quality_percent, plain.bits / shape.bits))
+    rebuilt = (_bands(decode_layers(shape, layers[: n + 1]), transform, plain.bits) for n in range(len(layers) - 1))
+    mse = [*(_mse(filled, bands, valid) for bands in rebuilt), 0.0]
     header = ImageHeader(
         window=window,
         shape=shape,
+        pixel_bits=plain.bits,
+        transform=transform,
         distortion_codes=bytes(distortion_code(value) for value in mse),
         pixel_check=pixel_check(pixels),
         valid=None if valid.all() else valid,
@@ -120,7 +132,8 @@ class ImageAssembly:
         header, packets = unpack_header(self.payloads[0])
         if steps > header.shape.qualities:
             raise LayerError(f"{steps} steps for an image of {header.shape.qualities} at {header.window}")
-        pixels = decode_layers(header.shape, [packets, *(self.payloads[step] for step in range(1, steps))])
+        components = decode_layers(header.shape, [packets, *(self.payloads[step] for step in range(1, steps))])
+        pixels = _bands(components, header.transform, header.pixel_bits)
         valid = np.ones(pixels.shape[1:], bool) if header.valid is None else header.valid
         if header.filled and not valid.all():
             if self.nodata is None:
@@ -136,6 +149,17 @@ class ImageAssembly:
 def pixel_check(pixels: np.ndarray) -> int:
     """CRC-32 of the samples as little-endian bytes in (bands, height, width) order."""
     return binascii.crc32(np.ascontiguousarray(pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)).tobytes())
+
+
+def _of_component_bits(quality_percent: Sequence[float], share: float) -> list[float]:
+    """Percentages of the raw pixels as percentages of components of more bits; 100 stays, it stands for lossless."""
+    return [percent if percent == 100 else percent * share for percent in quality_percent]
+
+
+def _bands(components: np.ndarray, transform: BandTransform | None, pixel_bits: int) -> np.ndarray:
+    """The pixels that decoded components stand for."""
+    dtype = np.dtype(np.uint8 if pixel_bits == 8 else np.uint16)
+    return components.astype(dtype, copy=False) if transform is None else transform.inverse(components, dtype)
 
 
 def _band_means(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:

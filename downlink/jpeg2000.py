@@ -5,13 +5,14 @@ Samples are coded reversibly (5/3), so that the same stream goes from a coarse p
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 
-from downlink.codestream import CodestreamShape, join_layers, split_layers
+from downlink.codestream import LARGEST_COMPONENT_BITS, CodestreamShape, join_layers, split_layers
 from downlink.errors import CodestreamError
 
 SMALLEST_TILE_PX = 64
@@ -38,9 +39,31 @@ def codestream_shape(pixels: np.ndarray, *, levels: int, qualities: int) -> Code
     )
 
 
+def component_shape(components: np.ndarray, *, pixel_bits: int, levels: int, qualities: int) -> CodestreamShape:
+    """The shape under which signed `components` (bands, height, width) of pixels of `pixel_bits` are coded.
+
+    Raises CodestreamError where they need more than `LARGEST_COMPONENT_BITS`.
+    """
+    bits = max(pixel_bits, 1 + max(int(components.max()), -1 - int(components.min())).bit_length())
+    if bits > LARGEST_COMPONENT_BITS:
+        raise CodestreamError(f"components reach from {components.min()} to {components.max()}: {bits} bits each")
+    plain = codestream_shape(components.astype(np.uint16), levels=levels, qualities=qualities)
+    return replace(plain, bits=bits, signed=True)
+
+
+def sample_type(shape: CodestreamShape) -> np.dtype:
+    """The smallest type of the driver's that holds the samples of a shape."""
+    if shape.signed:
+        return np.dtype(np.int16 if shape.bits <= 16 else np.int32)
+    return np.dtype(np.uint8 if shape.bits <= 8 else np.uint16)
+
+
 def encode_layers(pixels: np.ndarray, shape: CodestreamShape, quality_percent: Sequence[float]) -> tuple[bytes, ...]:
-    """Code pixels into quality layers. `quality_percent` states the cumulative bytes of each layer as a percentage of
-    the raw pixels; the last is 100, which OpenJPEG takes as lossless."""
+    """Code pixels, or the components of `component_shape`, into quality layers.
+
+    `quality_percent` states the cumulative bytes of each layer as a percentage of samples of `shape.bits`; the last is 100, which OpenJPEG
+    takes as lossless.
+    """
     if len(quality_percent) != shape.qualities or quality_percent[-1] != 100:
         raise CodestreamError(
             f"{shape.qualities} quality layers need as many percentages, the last of them 100: {quality_percent}"
@@ -57,7 +80,9 @@ def encode_layers(pixels: np.ndarray, shape: CodestreamShape, quality_percent: S
         "BLOCKXSIZE": str(max(shape.width_px, SMALLEST_TILE_PX)),
         "BLOCKYSIZE": str(max(shape.height_px, SMALLEST_TILE_PX)),
         "WRITE_METADATA": "NO",
+        "NBITS": str(shape.bits),
     }
+    samples = pixels.astype(sample_type(shape), copy=False)
     with warnings.catch_warnings(), MemoryFile() as memory:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with memory.open(
@@ -65,10 +90,10 @@ def encode_layers(pixels: np.ndarray, shape: CodestreamShape, quality_percent: S
             count=shape.components,
             height=shape.height_px,
             width=shape.width_px,
-            dtype=pixels.dtype.name,
+            dtype=samples.dtype.name,
             **options,
         ) as dataset:
-            dataset.write(pixels)
+            dataset.write(samples)
         return split_layers(bytes(memory.getbuffer()), shape)
 
 

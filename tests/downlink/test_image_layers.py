@@ -161,12 +161,12 @@ def test_a_mask_that_declares_another_size_is_refused_before_any_memory_is_taken
     rows = bytes(range(1, 9))
     mask = zstandard.compress(rows)
     sound = (
-        FIXED_FIELDS.pack(1, 3, 5, 8, 8, 1, 8, 0, 1, 0) + b"\x21" + CHECK_AND_MASK.pack(0xABCDEF01, len(mask)) + mask
+        FIXED_FIELDS.pack(2, 3, 5, 8, 8, 1, 8, 0, 1, 0, 0) + b"\x21" + CHECK_AND_MASK.pack(0xABCDEF01, len(mask)) + mask
     )
     header, _ = unpack_header(sound)
     assert header.valid is not None
     assert np.packbits(header.valid, axis=1).tobytes() == rows
     lying = struct.pack("<IBQ", 0xFD2FB528, 0xE0, declared) + struct.pack("<I", 8 << 3 | 1)[:3] + rows
-    start = FIXED_FIELDS.pack(1, 3, 5, 8, 8, 1, 8, 0, 1, 0) + b"\x21" + CHECK_AND_MASK.pack(0xABCDEF01, len(lying))
+    start = FIXED_FIELDS.pack(2, 3, 5, 8, 8, 1, 8, 0, 1, 0, 0) + b"\x21" + CHECK_AND_MASK.pack(0xABCDEF01, len(lying))
     with pytest.raises(LayerError, match=f"declares {declared} bytes"):
         unpack_header(start + lying)

@@ -7,6 +7,7 @@ from functools import cache
 import numpy as np
 import zstandard
 
+from downlink.band_transform import MOST_BANDS, BandTransform
 from downlink.codestream import CodestreamShape, first_layers, join_layers, main_header, split_layers
 from downlink.errors import CodestreamError, LayerError
 from downlink.image_header import CHECK_AND_MASK, FIXED_FIELDS, ImageHeader, pack_header, unpack_header
@@ -57,13 +58,16 @@ def _with_packed_mask(tape: Tape) -> bytes:
     if tape.flag():
         bits = bits.ljust(height * -(-width // 8), b"\xa5")
     mask = _FAST.compress(bits * (1 + tape.below(256)) if tape.flag() else bits)
+    bands = 1 + tape.below(4)
+    transform = _some_transform(tape, bands) if tape.flag() else b""
     fixed = FIXED_FIELDS.pack(
-        1, tape.number(4), tape.number(4), height, width, 1 + tape.below(4), 8, tape.below(6), steps, 1
+        2, tape.number(4), tape.number(4), height, width, bands, 8, tape.below(6), steps, 1, 10 if transform else 0
     )
     return (
         fixed
         + tape.take(steps).ljust(steps, b"\x07")
         + CHECK_AND_MASK.pack(tape.number(4), len(mask))
+        + transform
         + mask
         + tape.rest()
     )
@@ -110,6 +114,15 @@ def image(data: bytes) -> None:
         require(not decoded.lossless or decoded.mse == 0, "a lossless image has an error")
 
 
+def _some_transform(tape: Tape, bands: int) -> bytes:
+    """A band transform of any coefficients, its components in an order that is one or not."""
+    size_bytes = BandTransform.size_bytes(bands)
+    means = tape.take(2 * bands).ljust(2 * bands, b"\x01")
+    order = bytes((k + 1) % bands for k in range(bands)) if tape.flag() else tape.take(bands).ljust(bands, b"\x02")
+    rest_bytes = size_bytes - 3 * bands
+    return means + order + tape.take(rest_bytes).ljust(rest_bytes, b"\x7f")
+
+
 def _hostile_start(tape: Tape) -> bytes:
     """A header that can be read and may announce anything: mostly a small image."""
     unit = 1 if tape.below(16) else 100
@@ -119,8 +132,12 @@ def _hostile_start(tape: Tape) -> bytes:
         1 + tape.below(5 if unit == 1 else 256),
     )
     bits, levels, steps = tape.pick((8, 16)), tape.below(34), 1 + tape.below(4)
-    fixed = FIXED_FIELDS.pack(1, 9, 7, height % 65536, width % 65536, bands % 256, bits, levels, steps, tape.below(2))
-    return fixed + bytes(range(3, 3 + steps)) + CHECK_AND_MASK.pack(tape.number(4), 0)
+    transform = _some_transform(tape, bands) if 2 <= bands <= MOST_BANDS and tape.flag() else b""
+    component_bits = bits + tape.below(25 - bits) if transform else 0
+    fixed = FIXED_FIELDS.pack(
+        2, 9, 7, height % 65536, width % 65536, bands % 256, bits, levels, steps, tape.below(2), component_bits
+    )
+    return fixed + bytes(range(3, 3 + steps)) + CHECK_AND_MASK.pack(tape.number(4), 0) + transform
 
 
 @cache
@@ -161,7 +178,7 @@ def _image_header_seeds() -> list[bytes]:
     sound = _sound_image().payloads[0]
     bomb = _FAST.compress(bytes(1 << 20))
     claim = struct.pack("<IBQ", 0xFD2FB528, 0xE0, 1 << 45) + b"\x01\0\0"
-    start = FIXED_FIELDS.pack(1, 3, 5, 8, 8, 1, 8, 0, 1, 0) + b"\x21"
+    start = FIXED_FIELDS.pack(2, 3, 5, 8, 8, 1, 8, 0, 1, 0, 0) + b"\x21"
     return [
         sound, start + CHECK_AND_MASK.pack(0xABCDEF01, 0) + b"packets", start + CHECK_AND_MASK.pack(1, len(bomb)) + bomb,
         start + CHECK_AND_MASK.pack(1, len(claim)) + claim, b"\x13\x17\x02\x30" + bytes(range(200, 248)) + b"\x01\x00" + bytes(range(20)),
