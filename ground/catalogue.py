@@ -24,6 +24,7 @@ import rasterio
 from downlink.scene import SceneSummary
 from ground.atomic_file import replace_file
 from ground.browse import browse_png
+from ground.catalogue_names import BROWSE_FILE, CATALOG_FILE, COG_FILE, DETECTIONS_FILE, GROUND_FOLDER, ITEM_FILE
 from ground.cog import read_quality, write_cog
 from ground.errors import CatalogueError
 from ground.geojson import BoxQuality, DeliveredDetection, detection_collection, window_around
@@ -33,12 +34,6 @@ from ground.raster_errors import told_as_ours
 from ground.reconstruction import RebuiltWindow
 from ground.stac import PublishedFile, SceneFiles, catalog, scene_item
 
-GROUND_FOLDER: Final = "ground"
-CATALOG_FILE: Final = "catalog.json"
-COG_FILE: Final = "scene.tif"
-DETECTIONS_FILE: Final = "detections.geojson"
-BROWSE_FILE: Final = "browse.png"
-ITEM_FILE: Final = "item.json"
 FOLDER_NAME_LIMIT: Final = 100
 
 

@@ -67,6 +67,8 @@ class GroundStation:
         """Frames heard, by what became of them."""
         self.refused_packets = 0
         """Packets of strangers, and packets that say nothing this station knows."""
+        self.frames_lost = 0
+        """Frames that the counts of the virtual channels have shown missing; late ones among them may have come after all."""
         self.housekeeping: tuple[Housekeeping, int] | None = None
         """The newest that the satellite has said of itself, and when it was heard."""
         self._destination = (
@@ -160,6 +162,7 @@ class GroundStation:
     def _hear(self, frame: bytes, now_ms: int) -> list[Action]:
         reading = self._reader.feed(frame)
         self.verdicts[reading.verdict] += 1
+        self.frames_lost += reading.frames_lost
         if reading.verdict in (FrameVerdict.IN_ORDER, FrameVerdict.AFTER_GAP):
             self._loss = self._loss.after(reading.frames_lost)
         arrived: list[LayerAddress] = []

@@ -125,6 +125,10 @@ class LayerStore:
         """The bytes of a held layer. Raises JournalError where they cannot be read."""
         return self._journal.read(self._held[address].position).payload
 
+    def layer_bytes(self, address: LayerAddress) -> int:
+        """Bytes of a held layer as it travels."""
+        return OVERHEAD_BYTES + self._held[address].payload_bytes
+
     def payload_bytes(self, address: LayerAddress) -> int:
-        """Length of a held layer."""
+        """Length of what a held layer carries."""
         return self._held[address].payload_bytes
