@@ -23,6 +23,8 @@ from mission.errors import ServiceError
 CONNECTIONS_LIMIT = 8
 REQUEST_S = 5.0
 """Within which the request must have arrived."""
+ANSWER_S = 300.0
+"""Within which a client must have taken its answer."""
 SILENCE_S = 10.0
 """For which a client may take nothing of its answer."""
 ROOM_S = 0.5
@@ -151,21 +153,23 @@ class _BoundedServer(ThreadingHTTPServer):
             return
         with self._connections_lock:
             self._connections[request] = _Connection()
-        super().process_request(request, client_address)
+        try:
+            super().process_request(request, client_address)
+        except BaseException:  # no thread could be started
+            self._forget(request)
+            raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """The client's thread."""
         try:
             super().process_request_thread(request, client_address)
         finally:
-            with self._connections_lock:
-                self._connections.pop(request, None)
-            self._room.release()
+            self._forget(request)
 
     def service_actions(self) -> None:
-        """Cuts off whoever takes too long to ask."""
-        late_s = time.monotonic() - REQUEST_S
-        self._cut(lambda connection: connection.since_s < late_s)
+        """Cuts off whoever takes too long to ask, or to take the answer."""
+        now_s = time.monotonic()
+        self._cut(lambda connection: now_s - connection.since_s > (REQUEST_S if connection.asking else ANSWER_S))
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Nothing on standard error: what a handler raises is told where it is caught, the rest is a client that left."""
@@ -179,16 +183,21 @@ class _BoundedServer(ThreadingHTTPServer):
         """A handler raised that."""
         self._on_error(error)
 
+    def _forget(self, request: socket.socket) -> None:
+        with self._connections_lock:
+            self._connections.pop(request, None)
+        self._room.release()
+
     def _cut_slowest(self) -> bool:
         with self._connections_lock:
             asking = [connection.since_s for connection in self._connections.values() if connection.asking]
-        return bool(asking) and self._cut(lambda connection: connection.since_s <= min(asking))
+        return bool(asking) and self._cut(lambda connection: connection.asking and connection.since_s <= min(asking))
 
     def _cut(self, which: Callable[[_Connection], bool]) -> bool:
         cut = False
         with self._connections_lock:
             for request, connection in self._connections.items():
-                if connection.asking and which(connection):
+                if which(connection):
                     cut = True
                     _hang_up(request)
         return cut

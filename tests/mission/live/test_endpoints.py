@@ -3,6 +3,7 @@
 import http.client
 import os
 import socket
+import threading
 import time
 from contextlib import contextmanager
 
@@ -42,6 +43,14 @@ def ask(served, path, method="GET"):
         return answer.status, dict(answer.getheaders()), answer.read()
     finally:
         client.close()
+
+
+def ask_or_none(served, path):
+    """The status, None where the client is sent away."""
+    try:
+        return ask(served, path)[0]
+    except (ConnectionError, http.client.HTTPException):
+        return None
 
 
 def connected(served):
@@ -159,12 +168,40 @@ def test_who_comes_while_all_answers_are_being_sent_is_sent_away(tmp_path):
         for client in readers:
             client.close()
         began = time.monotonic()
-        while True:
-            try:
-                assert ask(served, "/healthz")[0] == 200
-                break
-            except (ConnectionError, http.client.HTTPException):
-                assert time.monotonic() - began < PATIENCE_S
+        while ask_or_none(served, "/healthz") != 200:
+            assert time.monotonic() - began < PATIENCE_S
+
+
+def test_an_answer_that_is_not_taken_is_cut_off(tmp_path):
+    large = tmp_path / "large"
+    with large.open("wb") as file:
+        file.truncate(64 << 20)
+    pages = {"/large": lambda path: Response(body=large), "/healthz": says("well")}
+    with answering(pages, ROOM_S=0.3, ANSWER_S=0.2) as (served, errors):
+        readers = [connected(served) for _ in range(CONNECTIONS_LIMIT)]
+        for client in readers:
+            client.sendall(b"GET /large HTTP/1.0\r\n\r\n")
+        # None of them reads; cutting them off makes room.
+        began = time.monotonic()
+        while ask_or_none(served, "/healthz") != 200:
+            assert time.monotonic() - began < PATIENCE_S
+        for client in readers:
+            client.close()
+    assert not errors
+
+
+def test_a_thread_that_cannot_be_started_costs_its_client_alone():
+    with answering() as (served, _):
+        with pytest.MonkeyPatch.context() as patched:
+
+            def refuse(self):
+                raise RuntimeError("can't start new thread")
+
+            patched.setattr(threading.Thread, "start", refuse)
+            for _ in range(2 * CONNECTIONS_LIMIT):
+                with pytest.raises((ConnectionError, http.client.HTTPException)):
+                    ask(served, "/healthz")
+        assert ask(served, "/healthz")[0] == 200
 
 
 @pytest.mark.parametrize(
