@@ -130,6 +130,7 @@ class EpsService:
         if not self._control.read():
             return
         self._note("control", self._control.problem)
+        self._kept_ms = monotonic_ms() - KEEP_EVERY_MS  # what a person has set is not lost
         if not self._control.problem:
             self._service.log.info("control", **self._faults())
 

@@ -152,6 +152,12 @@ def test_one_word_missing_is_blindness_too():
     assert answer.effort is Effort.SCREEN_ONLY and "has not said charge_fraction for 32 s" in answer.reason
 
 
+def test_where_one_word_is_missing_the_others_count():
+    budget, now_ms = budget_after(WELL, EpsReading(cap_w=5.0))
+    assert "the limit of 5.00 W" in asked(budget, now_ms).reason
+    assert budget.reading == EpsReading(charge_fraction=0.8, cap_w=5.0, temperature_c=30.0, critical_c=85.0)
+
+
 def test_a_long_rest_is_no_blindness():
     budget, _ = budget_after(WELL)
     budget.observe(None, radio_on=False, now_ms=START_MS + 3_600_000)
