@@ -176,7 +176,13 @@ def _fill(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
 
 
 def _mse(reference: np.ndarray, rebuilt: np.ndarray, valid: np.ndarray) -> float:
-    if not valid.any():
+    """Band by band, so that no more than one band is held in floating point."""
+    count = int(valid.sum()) * reference.shape[0]
+    if count == 0:
         return 0.0
-    difference = reference[:, valid].astype(np.float64) - rebuilt[:, valid]
-    return float(np.mean(difference * difference))
+    total = 0.0
+    for band, other in zip(reference, rebuilt, strict=True):
+        difference = np.subtract(band, other, dtype=np.float64)
+        difference *= valid
+        total += float(np.vdot(difference, difference))
+    return total / count
