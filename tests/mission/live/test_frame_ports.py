@@ -65,8 +65,9 @@ class UdpPair:
         self.clock = Fixed()
         first = UdpFramePort(settings_of(self.clock, left=True), ("127.0.0.1", 0))
         here = first.address
-        self.right = UdpFramePort(settings_of(self.clock, left=False), ("127.0.0.1", 0), here)
-        self.there = self.right.address
+        right = UdpFramePort(settings_of(self.clock, left=False), ("127.0.0.1", 0), here)
+        self.right: FramePort = right
+        self.there = right.address
         first.close()
         self.left: FramePort = UdpFramePort(settings_of(self.clock, left=True), here, self.there)
         self.here = here
@@ -90,7 +91,7 @@ class TcpPair:
         self.clock = Fixed()
         self.here = ("127.0.0.1", 0)
         self.open_right()
-        self.left = tcp_client_port(settings_of(self.clock, left=True), self.here)
+        self.left: FramePort = tcp_client_port(settings_of(self.clock, left=True), self.here)
 
     def carry(self) -> None:
         pass
@@ -117,7 +118,7 @@ class SerialPair:
         self.left_end, self.left_path = new_terminal()
         self.on_the_way: Callable[[bytes], bytes] = lambda data: data
         self.right_end = -1
-        self.left = serial_frame_port(settings_of(self.clock, left=True), self.left_path, {})
+        self.left: FramePort = serial_frame_port(settings_of(self.clock, left=True), self.left_path, {})
         self.right_link = Path(f"/tmp/serial-{os.getpid()}-{id(self)}")
         self.open_right()
 
