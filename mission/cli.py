@@ -11,9 +11,11 @@ from mission.cli_replay import add_replay_command
 from mission.cli_run import add_run_command
 from mission.cli_simulate import add_simulate_command
 from mission.errors import MissionError
+from mission.live.cli_eps import add_eps_command
 from mission.live.cli_ground import add_ground_command
 from mission.live.cli_health import add_health_command
 from mission.live.cli_onboard import add_onboard_command
+from mission.live.cli_sensor import add_sensor_command
 from onboard.errors import OnboardError
 
 EXIT_REFUSED = 2
@@ -26,6 +28,8 @@ COMMANDS = (
     add_replay_command,
     add_onboard_command,
     add_ground_command,
+    add_eps_command,
+    add_sensor_command,
     add_health_command,
 )
 

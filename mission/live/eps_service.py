@@ -19,7 +19,6 @@ from mission.live.load_file import LoadFile
 from mission.live.service import Service
 from mission.live.service_status import ServiceStatus
 from mission.live.state_folder import replace_small_file
-from mission.live.worker_power import monotonic_ms
 from mission.scenario import Scenario
 from onboard.battery import Battery
 
@@ -87,11 +86,13 @@ class EpsService:
         load: Path | None,
         control: Path | None,
         wall_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        monotonic_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
     ) -> None:
         """`power` is the root of the readings. Raises ServiceError where it cannot be made, or the orbit's elements are old."""
         self._service = service
         self._power = power
         self._wall_ms = wall_ms
+        self._monotonic_ms = monotonic_ms
         self._load = LoadFile(load)
         self._control = ControlFile(control)
         self._written: dict[str, str] = {}
@@ -117,12 +118,12 @@ class EpsService:
     def turn(self) -> None:
         """Read, let time pass, write, show."""
         self._look_at_control()
-        load = self._load.read(monotonic_ms())
+        load = self._load.read(self._monotonic_ms())
         self._note("load", self._load.problem)
         loads = EpsLoads(compute_w=load.compute_w, radio_on=load.radio_on)
         state = self.model.advance(self._wall_ms(), loads, self._control.control)
         self._write(state)
-        if monotonic_ms() - self._kept_ms >= KEEP_EVERY_MS:
+        if self._monotonic_ms() - self._kept_ms >= KEEP_EVERY_MS:
             self._keep()
         self._show(state, loads)
 
@@ -130,7 +131,7 @@ class EpsService:
         if not self._control.read():
             return
         self._note("control", self._control.problem)
-        self._kept_ms = monotonic_ms() - KEEP_EVERY_MS  # what a person has set is not lost
+        self._kept_ms = self._monotonic_ms() - KEEP_EVERY_MS  # what a person has set is not lost
         if not self._control.problem:
             self._service.log.info("control", **self._faults())
 
@@ -141,7 +142,7 @@ class EpsService:
 
     def _write(self, state: EpsState) -> None:
         """Files whose text has changed; now and then all of them."""
-        now_ms = monotonic_ms()
+        now_ms = self._monotonic_ms()
         if self._written_all_ms is None or now_ms - self._written_all_ms >= WRITE_ALL_EVERY_MS:
             self._written.clear()
             self._written_all_ms = now_ms
@@ -168,7 +169,7 @@ class EpsService:
         kept = KeptCharge(
             charge_fraction=state.charge_fraction, temperature_c=state.temperature_c, compute_j=state.compute_j
         )
-        self._kept_ms = monotonic_ms()
+        self._kept_ms = self._monotonic_ms()
         try:
             replace_small_file(self._service.state.path / KEPT_FILE, kept.model_dump_json().encode() + b"\n")
         except OSError as error:

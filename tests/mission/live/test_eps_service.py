@@ -13,7 +13,6 @@ import urllib.request
 import pytest
 
 from mission.errors import ServiceError
-from mission.live import eps_service as eps_service_module
 from mission.live.eps_control import ControlFile
 from mission.live.eps_model import EpsControl
 from mission.live.eps_service import KEPT_FILE, EpsService
@@ -36,12 +35,11 @@ SCENARIO = Scenario.model_validate({"orbit": {"altitude_km": 500.0, "stations": 
 class Bench:
     """A power system whose time passes when told to."""
 
-    def __init__(self, folder, monkeypatch):
+    def __init__(self, folder):
         self.folder = folder
         self.stream = io.StringIO()
         self.now_ms = 1_800_000_000_000
         self.services = []
-        monkeypatch.setattr(eps_service_module, "monotonic_ms", lambda: self.now_ms)
 
     def open(self, scenario=SCENARIO):
         log = StructuredLog("eps", stream=self.stream, level="debug", environment={})
@@ -53,6 +51,7 @@ class Bench:
             load=self.folder / "load.json",
             control=self.folder / "control",
             wall_ms=lambda: self.now_ms,
+            monotonic_ms=lambda: self.now_ms,
         )
 
     def run(self, eps, seconds):
@@ -76,8 +75,8 @@ class Bench:
 
 
 @pytest.fixture
-def bench(tmp_path, monkeypatch):
-    made = Bench(tmp_path, monkeypatch)
+def bench(tmp_path):
+    made = Bench(tmp_path)
     yield made
     while made.services:
         made.end()
@@ -278,16 +277,10 @@ def test_the_worker_follows_the_power_system(bench):
     assert (report.detect, report.screen_only) == (2, 1)
 
 
-RUN = (
-    "import argparse, sys; from mission.live.{0} import add_{1}_command as add; p = argparse.ArgumentParser(); "
-    "add(p.add_subparsers()); o = p.parse_args(); sys.exit(o.command(o))"
-)
-
-
 def test_the_process(tmp_path):
     """Starts, answers, follows its control file, is killed, comes back with its charge, stops when told to."""
     (tmp_path / "s.toml").write_text('[eps]\ninitial_charge_fraction = 0.5\nsunlight = "sun"\npanel_w = 900.0\n')
-    command = [sys.executable, "-c", RUN.format("cli_eps", "eps"), "eps", "--http", "127.0.0.1:0"]
+    command = [sys.executable, "-m", "mission.cli", "eps", "--http", "127.0.0.1:0"]
     environment = os.environ | {
         "TIANSHU_SCENARIO": str(tmp_path / "s.toml"),
         "TIANSHU_STATE": str(tmp_path / "state"),

@@ -271,17 +271,11 @@ def test_a_count_that_cannot_be_read_is_refused(bench, text):
         bench.open()
 
 
-RUN = (
-    "import argparse, sys; from mission.live.{0} import add_{1}_command as add; p = argparse.ArgumentParser(); "
-    "add(p.add_subparsers()); o = p.parse_args(); sys.exit(o.command(o))"
-)
-
-
 def test_the_process(tmp_path):
     """Takes its pictures at its rate, is killed, does not hurry after its restart, rests after the last one, stops when told to."""
     (tmp_path / "a.tif").write_bytes(SCENES["harbour.tif"])
     options = ["--spool", "spool", "--state", "state", "--interval", "0.3", "--count", "4", "--http", "none", "a.tif"]
-    command = [sys.executable, "-c", RUN.format("cli_sensor", "sensor"), "sensor", *options]
+    command = [sys.executable, "-m", "mission.cli", "sensor", *options]
     environment = os.environ | {"PYTHONPATH": os.getcwd()}
     for wanted in (2, 4):
         process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
