@@ -38,12 +38,12 @@ class AddressResolver:
         self._ended.set()
 
     def _run(self) -> None:
-        wait_s = FIRST_RETRY_S
+        retry_s = FIRST_RETRY_S
         while not self._ended.is_set():
             try:
                 found = socket.getaddrinfo(self._host, self._port, socket.AF_INET, socket.SOCK_STREAM)
                 self._addresses = tuple(dict.fromkeys((str(one[4][0]), self._port) for one in found))
-                wait_s = AGAIN_S
+                wait_s, retry_s = AGAIN_S, FIRST_RETRY_S
             except (OSError, UnicodeError):  # not now, or not a name at all; what was found before still stands
-                wait_s = min(AGAIN_S, 2 * wait_s)
+                wait_s, retry_s = retry_s, min(AGAIN_S, 2 * retry_s)
             self._ended.wait(wait_s)
