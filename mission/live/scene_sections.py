@@ -12,6 +12,7 @@ from mission.report_units import ABSENT, percent, plural, significant, size, who
 
 CATALOGUE: Final = "/catalogue"
 ROWS_LISTED: Final = 20
+DETECTIONS_LISTED: Final = 8
 TALLEST_RATIO: Final = 4.0
 """Pictures that are longer than this are drawn in a frame of this shape."""
 
@@ -26,6 +27,10 @@ class DrawnDetection:
     """0 to 1."""
     corners_px: tuple[tuple[float, float], ...]
     """(x, y) in scene pixels."""
+    lonlat: tuple[float, float] | None = None
+    """Of its centre, degrees; None where it cannot be placed on Earth."""
+    length_m: float | None = None
+    """Of its longer side; None where that is not known."""
 
 
 def scenes_section(status: GroundStatus, pictured: Mapping[int, Sequence[DrawnDetection]]) -> Markup:
@@ -44,7 +49,7 @@ def scenes_section(status: GroundStatus, pictured: Mapping[int, Sequence[DrawnDe
             "Nothing has arrived yet. A scene appears here with its first layers, and becomes better as more come.",
             class_="empty",
         ),
-        element("div", figures, class_="scenes") if figures else None,
+        element("div", figures, class_=f"scenes with-{min(len(figures) - 1, 3)}") if figures else None,
         _rows(others, status.scenes_total - len(with_picture)) if others else None,
         data_part="scenes",
         class_="all-scenes",
@@ -74,7 +79,35 @@ def _figure(scene: SceneStatus, drawn: Sequence[DrawnDetection], *, large: bool)
         class_="picture",
         style=f"--ratio:{ratio:.4f}",
     )
-    return element("article", picture, _words(scene, address), class_="scene large" if large else "scene")
+    certain = _most_certain(drawn) if large else None
+    return element("article", picture, _words(scene, address, certain), class_="scene large" if large else "scene")
+
+
+def _most_certain(drawn: Sequence[DrawnDetection]) -> Markup | None:
+    """The detections that the satellite is most certain of."""
+    if not drawn:
+        return None
+    rows = [
+        element(
+            "tr",
+            element("td", one.class_name, class_="wrap"),
+            element("td", percent(one.confidence), class_="number"),
+            element("td", ABSENT if one.length_m is None else f"{one.length_m:.0f}\u00a0m", class_="number"),
+            element("td", ABSENT if one.lonlat is None else _place(one.lonlat), class_="number"),
+        )
+        for one in drawn[:DETECTIONS_LISTED]
+    ]
+    names = ("Most certain", "Confidence", "Length", "Place")
+    head = element("tr", (element("th", name, class_="number" if index else None) for index, name in enumerate(names)))
+    return element(
+        "div", element("table", element("thead", head), element("tbody", rows)), class_="scroll certain", tabindex=0
+    )
+
+
+def _place(lonlat: tuple[float, float]) -> str:
+    """Latitude and longitude with their hemispheres, to about ten metres."""
+    lon, lat = lonlat
+    return f"{abs(lat):.4f}°\u00a0{'S' if lat < 0 else 'N'} {abs(lon):.4f}°\u00a0{'W' if lon < 0 else 'E'}"
 
 
 def _box(one: DrawnDetection) -> Markup:
@@ -83,7 +116,7 @@ def _box(one: DrawnDetection) -> Markup:
     )
 
 
-def _words(scene: SceneStatus, address: str) -> Markup:
+def _words(scene: SceneStatus, address: str, certain: Markup | None) -> Markup:
     links = (("scene.tif", "GeoTIFF"), ("detections.geojson", "detections"), ("item.json", "STAC item"))
     fresh = scene.layers - scene.published_layers
     more = f", {whole(fresh)} more not drawn yet" if fresh > 0 else ""
@@ -102,6 +135,7 @@ def _words(scene: SceneStatus, address: str) -> Markup:
             element("li", element("b", size(scene.bytes)), "received"),
             class_="counts",
         ),
+        certain,
         element("p", scene.problem, class_="problem") if scene.problem else None,
         element("p", join([element("a", name, href=f"{address}/{file}"), " "] for file, name in links), class_="links"),
         class_="words",

@@ -6,7 +6,7 @@ Handlers run in other threads: they read one status that is replaced whole, and 
 import json
 from importlib import resources
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ground.catalogue_names import CATALOG_FILE, DETECTIONS_FILE, GROUND_FOLDER, ITEM_FILE
 from mission.live.endpoints import JSON, Response, not_found
@@ -105,14 +105,19 @@ def read_detections(path: Path) -> tuple[DrawnDetection, ...]:
     try:
         with path.open("rb") as file:
             collection = json.loads(file.read(DETECTIONS_LIMIT_BYTES))
-        found = [
-            DrawnDetection(
-                class_name=str(one["properties"]["class"]),
-                confidence=float(one["properties"]["confidence"]),
-                corners_px=tuple((float(x), float(y)) for x, y in one["properties"]["corners_px"]),
-            )
-            for one in collection["features"]
-        ]
-    except (OSError, ValueError, KeyError, TypeError):
+        found = [_drawn(feature["properties"]) for feature in collection["features"]]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return ()
     return tuple(sorted(found, key=lambda one: -one.confidence)[:BOXES_DRAWN])
+
+
+def _drawn(properties: dict[str, Any]) -> DrawnDetection:
+    """Raises what Python raises for properties of another form."""
+    centre, length_m = properties.get("centre"), properties.get("length_m")
+    return DrawnDetection(
+        class_name=str(properties["class"]),
+        confidence=float(properties["confidence"]),
+        corners_px=tuple((float(x), float(y)) for x, y in properties["corners_px"]),
+        lonlat=None if centre is None else (float(centre[0]), float(centre[1])),
+        length_m=None if length_m is None else float(length_m),
+    )

@@ -114,7 +114,7 @@ def _passes(status: GroundStatus) -> Markup:
 
 
 def _pass_line(name: str, one: PassStatus, now_ms: int) -> Markup:
-    arrived = f"{plural(one.arrived_layers, 'new layer')}, {whole(one.heard_frames)} frames heard"
+    arrived = f"{plural(one.arrived_layers, 'new layer')}, {plural(one.heard_frames, 'frame')} heard"
     lost = f", {whole(one.lost_frames)} lost" if one.lost_frames else ""
     when = "" if name == "Now" else f"{ago(one.los_ms, now_ms)}: "
     return element("div", element("dt", name), element("dd", f"{when}{arrived}{lost}"))
@@ -181,9 +181,17 @@ def _agreement(status: GroundStatus) -> Markup:
         element("p", VERDICTS[status.agreement], class_=f"verdict {status.agreement.name.lower()}"),
         element("p", _verdict_in_words(status), class_="note"),
         element("table", element("tbody", rows), class_="ledger"),
+        _age_note(status),
         class_="panel",
         data_part="ledgers",
     )
+
+
+def _age_note(status: GroundStatus) -> Markup | None:
+    if status.housekeeping_received_ms is None:
+        return None
+    since = _since(status.housekeeping_received_ms, status.at_ms)
+    return element("p", "The satellite's figures were heard ", since, ".", class_="note age")
 
 
 def _verdict_in_words(status: GroundStatus) -> str:
