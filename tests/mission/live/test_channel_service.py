@@ -168,7 +168,7 @@ def test_losses_and_bit_errors_come_from_the_environment(tmp_path):
             until(lambda first=first: channel.counts().down.channel.sent == first + 20)
         counts = channel.counts().down.channel
     assert 60 <= counts.lost <= 140  # 200 with chance 0.5: 5.7 standard deviations
-    assert counts.corrupted > 0.99 * (200 - counts.lost)  # 800 bits with chance 0.01
+    assert counts.corrupted >= 0.9 * (200 - counts.lost)  # 800 bits with chance 0.01: 3 in 10,000 stay whole
 
 
 def test_the_weather_file_changes_a_contact_that_goes_on(tmp_path):
