@@ -1,4 +1,4 @@
-"""The compose system for tests: built once, brought up once a module, brought up anew after a test that failed."""
+"""The compose system for tests: built once, brought up once, and anew after a test that failed."""
 
 import os
 import re
@@ -57,7 +57,7 @@ def simulated(small_scenes: dict[str, Path], tmp_path_factory: pytest.TempPathFa
     return simulate_scenes(small_scenes, tmp_path_factory.mktemp("simulated"))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def _running(
     image: str, small_scenes: dict[str, Path], simulated: dict[str, SimulatedScene]
 ) -> Iterator[list[LivingSystem]]:

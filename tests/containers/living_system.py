@@ -104,8 +104,9 @@ class LivingSystem:
 
     def statuses(self, *services: str) -> list[Status]:
         """Of several services, in this order."""
-        script = "; ".join(f"cat /at/{name}/status.json 2>/dev/null; printf '\\036'" for name in services)
-        documents = [json.loads(text) if text.strip() else {} for text in self.hands(script).split("\x1e")[:-1]]
+        script = f'for name in {" ".join(services)}; do echo "$name $(cat /at/$name/status.json 2>/dev/null)"; done'
+        texts = [line.partition(" ")[2] for line in self.hands(script).splitlines()]
+        documents = [json.loads(text) if text else {} for text in texts]
         for name, status in zip(services, documents, strict=True):
             self._remember(name, status)
         return documents

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import rasterio
-from rasterio.windows import Window, transform
+from rasterio.transform import Affine
+from rasterio.windows import Window
 
 from tests.containers.compose import REPOSITORY
 
@@ -22,7 +23,7 @@ def cut_small_scenes(folder: Path) -> dict[str, Path]:
         window = Window(column, row, width, height)
         with rasterio.open(REPOSITORY / "sample_data" / source) as scene:
             profile = {**scene.profile, "width": width, "height": height}
-            profile |= {"transform": transform(window, scene.transform), "tiled": False}
+            profile |= {"transform": scene.transform @ Affine.translation(column, row), "tiled": False}
             profile.pop("blockxsize", None), profile.pop("blockysize", None)
             path = folder / f"{name}.tif"
             with rasterio.open(path, "w", **profile) as small:
