@@ -188,7 +188,7 @@ def test_every_field_of_every_section_is_described():
             n for n in ast.parse(source).body if isinstance(n, ast.ClassDef) and n.name == section.__name__
         ).body
         for node, following in zip(body, [*body[1:], None], strict=True):
-            if isinstance(node, ast.AnnAssign):
+            if isinstance(node, ast.AnnAssign) and not ast.unparse(node.annotation).startswith("ClassVar"):
                 assert isinstance(following, ast.Expr), f"{section.__name__}.{ast.unparse(node.target)}"
 
 
