@@ -81,7 +81,7 @@ class StatusPage:
             return not_found(path)
         try:
             inside = target.resolve(strict=True) == self._root.resolve() / Path(*parts)
-        except OSError:
+        except (OSError, ValueError):
             return not_found(path)
         if not inside or not target.is_file():
             return not_found(path)

@@ -1,0 +1,100 @@
+"""Orders as files: what they come to, and where the files go."""
+
+import json
+import os
+
+import pytest
+
+from downlink.command import CancelRequest, DropScene, RequestLayers
+from downlink.products import ALERTS_PRODUCT, FIRST_CHIP
+from downlink.requests import LayerRequest
+from mission.live.order_folder import FILES_PER_LOOK, HALF_WRITTEN_MS, LARGEST_FILE_BYTES, OrderFolder
+
+NOW_MS = 1_750_000_000_123
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return OrderFolder(tmp_path)
+
+
+def put(folder, name, content):
+    path = folder.path / name
+    path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    old_s = NOW_MS / 1000 - 2 * HALF_WRITTEN_MS / 1000
+    os.utime(path, (old_s, old_s))
+    return path
+
+
+def test_every_kind_of_order(folder):
+    put(
+        folder,
+        "1.json",
+        {"kind": "request_layers", "scene": 3, "products": "chips", "last_step": 2, "factor": 50, "for_s": 10},
+    )
+    put(folder, "2.json", {"kind": "drop_scene", "scene": 2})
+    put(folder, "3.json", {"kind": "cancel_request", "number": 77})
+    request = LayerRequest(
+        scene=3, first_product=FIRST_CHIP, last_product=ALERTS_PRODUCT - 1, last_step=2, factor=50.0, until_ms=NOW_MS + 10_000
+    )  # fmt: skip
+    orders = [found.order for found in folder.look(NOW_MS)]
+    assert orders == [RequestLayers(request=request), DropScene(scene=2), CancelRequest(request_number=77)]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("{", "Invalid JSON"),
+        ("[]", "file: "),
+        ({"kind": "self_destruct", "scene": 1}, "self_destruct"),
+        ({"kind": "drop_scene"}, "scene: Field required"),
+        ({"kind": "drop_scene", "scene": 0}, "greater than or equal to 1"),
+        ({"kind": "drop_scene", "scene": "2"}, "valid integer"),
+        ({"kind": "drop_scene", "scene": 2, "also": 3}, "also"),
+        ({"kind": "request_layers", "scene": 1, "factor": 1e9}, "factor"),
+        ('{"kind": "request_layers", "scene": 1, "for_s": NaN}', "for_s"),
+        ("x" * (LARGEST_FILE_BYTES + 1), "at most 65536"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_with_its_reason(folder, content, problem):
+    path = put(folder, "order.json", content)
+    (found,) = folder.look(NOW_MS)
+    assert found.order is None and problem in found.problem
+    folder.refused(found, found.problem)
+    assert not path.exists()
+    assert problem in (folder.path / "refused" / "order.json.reason").read_text(encoding="utf-8")
+    assert (folder.path / "refused" / "order.json").exists()
+    assert list(folder.look(NOW_MS)) == []
+
+
+def test_a_file_that_is_not_whole_yet_is_left_alone_until_it_is(folder):
+    path = put(folder, "half.json", '{"kind": "drop_sc')
+    os.utime(path, (NOW_MS / 1000 - 1, NOW_MS / 1000 - 1))
+    put(folder, ".hidden.json", {"kind": "drop_scene", "scene": 5})
+    put(folder, "notes.txt", "not an order")
+    assert list(folder.look(NOW_MS)) == []
+    assert len(list(folder.look(NOW_MS + HALF_WRITTEN_MS))) == 1
+    path.write_text('{"kind": "drop_scene", "scene": 4}', encoding="utf-8")
+    assert [found.order for found in folder.look(NOW_MS)] == [DropScene(scene=4)]
+
+
+def test_links_and_folders_are_no_orders(folder, tmp_path):
+    (tmp_path / "secret.json").write_text('{"kind": "drop_scene", "scene": 4}', encoding="utf-8")
+    (folder.path / "a.json").symlink_to(tmp_path / "secret.json")
+    (folder.path / "b.json").mkdir()
+    assert [found.problem for found in folder.look(NOW_MS)] == ["it is not a file"] * 2
+
+
+def test_an_order_of_a_name_used_before_does_not_replace_the_file_of_that_one(folder):
+    for scene in (1, 2, 3):
+        put(folder, "drop.json", {"kind": "drop_scene", "scene": scene})
+        (found,) = folder.look(NOW_MS)
+        folder.done(found)
+    done = {path.name: json.loads(path.read_bytes())["scene"] for path in (folder.path / "done").iterdir()}
+    assert done == {"drop.json": 1, "drop-2.json": 2, "drop-3.json": 3}
+
+
+def test_a_full_folder_is_taken_a_few_at_a_time_in_order(folder):
+    for number in range(FILES_PER_LOOK + 5):
+        put(folder, f"{number:03d}.json", {"kind": "drop_scene", "scene": number + 1})
+    assert [found.order.scene for found in folder.look(NOW_MS)] == list(range(1, FILES_PER_LOOK + 1))
