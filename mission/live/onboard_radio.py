@@ -39,6 +39,8 @@ AGAIN_LIMIT_MS: Final = 30_000
 """A core that failed is built again after the one, doubled up to the other."""
 STEADY_S: Final = 60.0
 """A core that lasted so long starts the waiting times anew."""
+SETTLED_S: Final = 5.0
+"""A core that lasted so long, or has kept layers, is well again."""
 MARKS_ROOM_BYTES: Final = 4 * 1024 * 1024
 """Layers leave so much of the disk free: what was delivered can still be noted, and only that makes room again."""
 CORE_ERRORS: Final = (JournalError, StoreError, OSError)
@@ -89,6 +91,7 @@ class OnboardRadio:
         self._again_at_s = 0.0
         self._again_ms = AGAIN_MS
         self._built_s = monotonic_s()
+        self._last_problem = ""
         self._delivered: tuple[int, bytes] = (0, NO_LAYERS)
         self.driver: LinkDriver | None = None
         """None until the journals could be read for the first time."""
@@ -118,6 +121,13 @@ class OnboardRadio:
         """The one after it."""
         planned = self._windows.next_after(self._clock.now_ms())
         return None if planned is None else planned.contact
+
+    @property
+    def trouble(self) -> str:
+        """Why things are not well: a core that was just built again has yet to show that it lasts. Empty where they are."""
+        if self.problem or self.no_room:
+            return self.problem or self.no_room
+        return self._last_problem if self._monotonic_s() - self._built_s < SETTLED_S else ""
 
     @property
     def delivered_digest(self) -> bytes:
@@ -178,7 +188,10 @@ class OnboardRadio:
                 "free some space"
             )
             return False
-        return self.tell(LayersCaptured(layers=tuple(layers)))
+        kept = self.tell(LayersCaptured(layers=tuple(layers)))
+        if kept:
+            self._last_problem = ""
+        return kept
 
     def check_clock(self) -> None:
         """Compare with the wall clock; where it has gone back, build the core again: it remembers times that are still to come."""
@@ -261,7 +274,7 @@ class OnboardRadio:
 
     def _give_up(self, error: Exception) -> None:
         """The core goes; another is built later."""
-        self.problem = str(error)
+        self.problem = self._last_problem = str(error)
         self._log.warning("core given up", problem=self.problem, again_ms=self._again_ms)
         with suppress(OSError):
             self.close()

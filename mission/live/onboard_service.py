@@ -129,7 +129,7 @@ class OnboardService:
         self._service.every(STATUS_EVERY_S, self._show)
         self._service.every(HOUSEKEEPING_EVERY_S, self._take_housekeeping)
         self._service.on_stop(self._stop)
-        self._radio_turn()
+        self._service.after(0, self._radio_turn)
 
     # ---- turns
 
@@ -178,7 +178,7 @@ class OnboardService:
     def _show(self) -> None:
         """The status, and what is drawn for the power system."""
         self._write_load()
-        reason = self.radio.problem or self.radio.no_room or self.line.problem
+        reason = self.radio.trouble or self.line.problem
         self._service.show(self._current_status(), healthy=not reason, reason=reason)
 
     def _take_housekeeping(self) -> None:
@@ -188,7 +188,7 @@ class OnboardService:
             at_ms=self._clock.now_ms(),
             uptime_s=int(time.monotonic() - self._started_s),
             boot=self._service.boot,
-            disk_full=bool(self.radio.problem or self.radio.no_room or self.line.held),
+            disk_full=bool(self.radio.trouble) or self.line.held,
         )
         self.radio.tell(HousekeepingTaken(report=report))
 

@@ -111,9 +111,10 @@ def test_a_disk_that_refuses_costs_the_core_not_the_service(bench: Bench, monkey
         while bench.radio.computer is None:
             bench.turns(100)
         waits_s.append(round(bench.now_s - gone_s))
+        assert "No space left" in bench.radio.trouble, "no news of health before it has lasted"
     assert waits_s == [1, 2, 4, 8, 16, 30, AGAIN_LIMIT_MS // 1000]
     monkeypatch.setattr(FileJournal, "append", append)
-    assert bench.radio.keep(BLOCK[1:]) and bench.radio.problem == ""
+    assert bench.radio.keep(BLOCK[1:]) and bench.radio.trouble == ""
     assert bench.radio.restarts == 7
     computer = bench.radio.computer
     assert computer is not None
