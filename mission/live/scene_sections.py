@@ -1,9 +1,12 @@
-"""The scenes on the ground's page: the newest large, a few more beside each other, the rest as rows (pure)."""
+"""The scenes on the ground's page: the newest large, a few more beside each other, the rest as rows (pure).
+
+Folders of the catalogue have names of letters, digits, `.`, `_` and `-` alone (`ground.catalogue.folder_name`): they are addresses
+as they are.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import quote
 
 from mission.live.ground_status import GroundStatus, SceneStatus
 from mission.live.status_times import clock
@@ -58,7 +61,7 @@ def scenes_section(status: GroundStatus, pictured: Mapping[int, Sequence[DrawnDe
 
 def _figure(scene: SceneStatus, drawn: Sequence[DrawnDetection], *, large: bool) -> Markup:
     width, height = scene.width or 1, scene.height or 1
-    address = f"{CATALOGUE}/{quote(scene.folder or '')}"
+    address = f"{CATALOGUE}/{scene.folder}"
     ratio = max(1 / TALLEST_RATIO, min(TALLEST_RATIO, width / height))
     picture = element(
         "a",
@@ -205,7 +208,7 @@ def _rows(scenes: Sequence[SceneStatus], total: int) -> Markup:
 def _named(scene: SceneStatus) -> Markup | str:
     if scene.folder is None:
         return f"scene {scene.scene}"
-    return element("a", scene.name, href=f"{CATALOGUE}/{quote(scene.folder)}/browse.png")
+    return element("a", scene.name, href=f"{CATALOGUE}/{scene.folder}/browse.png")
 
 
 def _standing(scene: SceneStatus) -> str:

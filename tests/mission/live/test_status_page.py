@@ -136,7 +136,7 @@ def test_names_from_the_link_break_neither_page_nor_paths(tmp_path):
     )
     assert "<script>alert" not in page and page.count("<script>") == 1
     assert "alert(1)" in text(page)
-    assert "/catalogue/a%22b%3Cc/browse.png" in page
+    assert "/catalogue/a&quot;b&lt;c/browse.png" in page
 
 
 def test_a_time_that_no_calendar_knows_is_shown_as_it_is(tmp_path):
