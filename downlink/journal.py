@@ -13,7 +13,8 @@ from typing import Protocol, Self
 
 from downlink.errors import JournalError
 from downlink.journal_file import DiskFile, JournalFile
-from downlink.record import HEADER, Record, bytes_after_header, encode_record, record_at, scan_records
+from downlink.record import HEADER, Record, bytes_after_header, encode_record, record_at
+from downlink.record_walk import RecordWalk
 
 
 class Journal(Protocol):
@@ -137,8 +138,7 @@ class FileJournal:
         return record
 
     def entries(self) -> Iterator[tuple[int, Record]]:
-        scan = scan_records(self._file.read(0, self._end), final=True)
-        return zip(scan.offsets, scan.records, strict=True)
+        return iter(RecordWalk(self._file.read, self._end))
 
     def records(self) -> Iterator[Record]:
         return (record for _, record in self.entries())
@@ -181,14 +181,15 @@ class FileJournal:
     def _cut_torn_tail(self) -> int:
         """Where the records end. What follows the last whole one is cut off, unless it may be a damaged one with others behind it."""
         end = self._file.size_bytes()
-        data = self._file.read(0, end)
-        scan = scan_records(data)
-        if scan.consumed < end and not scan_records(data, scan.consumed + 1, final=True).records:
-            self.torn_bytes = end - scan.consumed
-            end = scan.consumed
+        walk = RecordWalk(self._file.read, end)
+        for _ in walk:
+            pass
+        if walk.tail_start is not None:
+            self.torn_bytes = end - walk.tail_start
+            end = walk.tail_start
             self._file.truncate(end)
             self._file.sync()
-        self.damaged_bytes = scan_records(data[:end], final=True).skipped_bytes
+        self.damaged_bytes = walk.skipped_bytes
         return end
 
 
