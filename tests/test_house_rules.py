@@ -61,7 +61,7 @@ EDGES = {
     "asyncio": set(),
     "threading": set(),
     "subprocess": set(),
-    "multiprocessing": {"mission/live/scene_worker.py", "mission/live/onboard_service.py", "mission/live/publisher.py"},
+    "multiprocessing": {"mission/live/scene_worker.py", "mission/live/publisher.py"},
     "signal": {
         "mission/cli_channel.py",
         "mission/live/service.py",
