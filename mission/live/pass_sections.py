@@ -92,7 +92,7 @@ def pass_table(status: GroundStatus) -> Markup:
     head = element(
         "tr", (element("th", name, class_="number" if index > 1 else None) for index, name in enumerate(heads))
     )
-    table = element("div", element("table", element("thead", head), element("tbody", rows)), class_="scroll")
+    table = element("div", element("table", element("thead", head), element("tbody", rows)), class_="scroll passes")
     none = element("p", "None since this service started.", class_="note")
     return element(
         "section", element("h2", "Latest passes"), table if rows else none, class_="panel", data_part="passes-table"

@@ -96,7 +96,7 @@ def _most_certain(drawn: Sequence[DrawnDetection]) -> Markup | None:
             element("td", one.class_name, class_="wrap"),
             element("td", percent(one.confidence), class_="number"),
             element("td", ABSENT if one.length_m is None else f"{one.length_m:.0f}\u00a0m", class_="number"),
-            element("td", ABSENT if one.lonlat is None else _place(one.lonlat), class_="number"),
+            element("td", ABSENT if one.lonlat is None else _place(one.lonlat), class_="number place"),
         )
         for one in drawn[:DETECTIONS_LISTED]
     ]
