@@ -31,7 +31,7 @@ _HEADER_BYTES: Final = 2 + 2 * _NUMBER_BYTES
 _REQUEST: Final = struct.Struct(">IHHBdQ")
 _SPAN: Final = struct.Struct(">QQB")
 _CONTACT: Final = struct.Struct(">IQIIIHdB")
-_LINK: Final = struct.Struct(">III")
+_LINK: Final = struct.Struct(">IIII")
 
 
 class CommandKind(IntEnum):
@@ -111,10 +111,16 @@ class ReportLink:
     """Intact downlink frames of this spacecraft, late ones and duplicates included; up to 2**32 - 1."""
     frames_lost: int
     """Frames that the counts of the virtual channels show missing; up to 2**32 - 1."""
+    bursts: int
+    """Runs of lost frames: at least 1 where any are lost, at most as many as those; up to 2**32 - 1."""
 
     def __post_init__(self) -> None:
         for what in (self.contact_id, self.frames_heard, self.frames_lost):
             _check(0 <= what <= MAX_LINK_COUNT, f"{what} in a link report does not fit 32 bits")
+        _check(
+            min(1, self.frames_lost) <= self.bursts <= self.frames_lost,
+            f"{self.frames_lost} frames lost in {self.bursts} runs; losses come in runs of at least one",
+        )
 
     @property
     def frame_loss(self) -> float | None:
@@ -210,7 +216,8 @@ def _encode_order(order: Order) -> tuple[CommandKind, bytes]:
             body = _SPAN.pack(order.from_ms, order.until_ms, len(order.contacts))
             return CommandKind.UPLOAD_CONTACTS, body + b"".join(map(_encode_contact, order.contacts))
         case ReportLink():
-            return CommandKind.REPORT_LINK, _LINK.pack(order.contact_id, order.frames_heard, order.frames_lost)
+            body = _LINK.pack(order.contact_id, order.frames_heard, order.frames_lost, order.bursts)
+            return CommandKind.REPORT_LINK, body
 
 
 def _encode_contact(contact: Contact) -> bytes:
@@ -284,8 +291,8 @@ def _decode_contacts(body: bytes) -> UploadContacts:
 
 
 def _decode_link(body: bytes) -> ReportLink:
-    contact_id, heard, lost = _LINK.unpack(body)
-    return ReportLink(contact_id=contact_id, frames_heard=heard, frames_lost=lost)
+    contact_id, heard, lost, bursts = _LINK.unpack(body)
+    return ReportLink(contact_id=contact_id, frames_heard=heard, frames_lost=lost, bursts=bursts)
 
 
 def _check(holds: bool, otherwise: str) -> None:

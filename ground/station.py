@@ -257,6 +257,7 @@ class GroundStation:
                     # Forged frame counts may tell of any number of frames lost.
                     frames_heard=min(self._loss.heard, MAX_LINK_COUNT),
                     frames_lost=min(self._loss.lost, MAX_LINK_COUNT),
+                    bursts=min(self._loss.bursts, MAX_LINK_COUNT),
                 )
             )
         while not self._uplink.full_frame_ready and self._push_packets(now_ms):

@@ -272,9 +272,7 @@ class OnboardComputer:
             case DropScene():
                 return self._drop_scenes()
             case ReportLink():
-                self._measured_now = LossCount(
-                    heard=order.frames_heard, lost=order.frames_lost, bursts=min(1, order.frames_lost)
-                )
+                self._measured_now = LossCount(heard=order.frames_heard, lost=order.frames_lost, bursts=order.bursts)
             case _:
                 self._order.changed()
         return []

@@ -62,8 +62,10 @@ GOLDEN = {
         "01020304 0000001122334455 00098765 12345678 00009abc 0017 3fc4000000000000 06 4b6972756e61",
     ),
     "link": (
-        Command(number=0, after=0, order=ReportLink(contact_id=0x11, frames_heard=0x12345, frames_lost=0x678)),
-        "01 05 000000000000 000000000000 00000011 00012345 00000678",
+        Command(
+            number=0, after=0, order=ReportLink(contact_id=0x11, frames_heard=0x12345, frames_lost=0x678, bursts=0x9A)
+        ),
+        "01 05 000000000000 000000000000 00000011 00012345 00000678 0000009a",
     ),
 }
 
@@ -122,7 +124,14 @@ COMMANDS = st.one_of(
     ),
     st.builds(
         lambda order: Command(number=0, after=0, order=order),
-        st.builds(ReportLink, contact_id=WORD, frames_heard=WORD, frames_lost=WORD),
+        st.builds(
+            lambda contact_id, heard, losses: ReportLink(
+                contact_id=contact_id, frames_heard=heard, frames_lost=max(losses), bursts=min(losses)
+            ),
+            WORD,
+            WORD,
+            st.one_of(st.just((0, 0)), st.tuples(st.integers(1, 0xFFFF_FFFF), st.integers(1, 0xFFFF_FFFF))),
+        ),
     ),
 )
 
@@ -185,6 +194,8 @@ def test_every_cut_and_every_longer_command_is_refused(name):
         ("contacts", 66, 0xC0),  # a name that is not UTF-8
         ("link", 7, 1),  # a link report with a number
         ("link", 13, 1),  # a link report after a command
+        ("link", 28, 0x06),  # more runs of lost frames than lost frames
+        ("link", 29, 0x00),  # lost frames in no run
     ],
 )
 def test_fields_out_of_place_are_refused(name, at, byte):
@@ -210,6 +221,9 @@ def test_commands_that_cannot_be_said_are_refused_at_birth():
         UploadContacts(from_ms=1, until_ms=1 << 42, contacts=(replace(KIRUNA, rates=(step,)),))
     with pytest.raises(CommandError, match="out of order"):
         UploadContacts(from_ms=1, until_ms=1 << 42, contacts=(KIRUNA, KIRUNA))
+    for frames_lost, bursts in ((3, 0), (3, 4), (0, 1), (3, -1)):
+        with pytest.raises(CommandError, match=f"{frames_lost} frames lost in {bursts} runs"):
+            ReportLink(contact_id=1, frames_heard=9, frames_lost=frames_lost, bursts=bursts)
     with pytest.raises(CommandError, match="span"):
         UploadContacts(from_ms=9, until_ms=9, contacts=())
 
@@ -245,8 +259,8 @@ def test_a_condensed_contact_carries_what_its_profile_carried():
 
 
 def test_measured_loss():
-    assert ReportLink(contact_id=1, frames_heard=75, frames_lost=25).frame_loss == 0.25
-    assert ReportLink(contact_id=1, frames_heard=0, frames_lost=0).frame_loss is None
+    assert ReportLink(contact_id=1, frames_heard=75, frames_lost=25, bursts=9).frame_loss == 0.25
+    assert ReportLink(contact_id=1, frames_heard=0, frames_lost=0, bursts=0).frame_loss is None
 
 
 # ---- report

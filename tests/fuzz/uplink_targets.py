@@ -252,7 +252,9 @@ def order_from(tape: Tape) -> Order:
             )  # fmt: skip
             return UploadContacts(from_ms=from_ms, until_ms=from_ms + 10_000, contacts=contacts)
         case _:
-            return ReportLink(contact_id=tape.byte(), frames_heard=tape.number(2), frames_lost=tape.number(2))
+            lost = tape.number(2)
+            bursts = min(lost, 1 + tape.number(1))
+            return ReportLink(contact_id=tape.byte(), frames_heard=tape.number(2), frames_lost=lost, bursts=bursts)
 
 
 def command_desk(data: bytes) -> None:
@@ -305,7 +307,8 @@ def _some_commands() -> list[Command]:
         UploadContacts(from_ms=NOW_MS - 5, until_ms=NOW_MS + 9, contacts=(contact,)),
     ]  # fmt: skip
     numbered = [Command(number=0x0102030405 + n, after=0x33 * n, order=order) for n, order in enumerate(orders)]
-    return [*numbered, Command(number=0, after=0, order=ReportLink(contact_id=9, frames_heard=1000, frames_lost=17))]
+    link = ReportLink(contact_id=9, frames_heard=1000, frames_lost=17, bursts=6)
+    return [*numbered, Command(number=0, after=0, order=link)]
 
 
 def _command_seeds() -> list[bytes]:

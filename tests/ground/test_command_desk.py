@@ -117,8 +117,8 @@ def test_an_old_report_heard_again_takes_nothing_back():
 
 def test_only_the_latest_link_report_goes_up_and_only_once():
     ours = desk()
-    ours.report_link(ReportLink(contact_id=1, frames_heard=5, frames_lost=0))
-    latest = ReportLink(contact_id=1, frames_heard=50, frames_lost=7)
+    ours.report_link(ReportLink(contact_id=1, frames_heard=5, frames_lost=0, bursts=0))
+    latest = ReportLink(contact_id=1, frames_heard=50, frames_lost=7, bursts=2)
     ours.report_link(latest)
     assert ours.next_due_ms() == 0
     command = decode_command(ours.next_payload(NOW_MS))

@@ -9,6 +9,7 @@ import pytest
 from downlink.cfdp_decoding import decode_pdu
 from downlink.cfdp_pdu import Ack, Finished, Nak
 from downlink.cfdp_source import CfdpSource
+from downlink.command import MAX_LINK_COUNT, ReportLink, decode_command
 from downlink.contact import Contact
 from downlink.errors import JournalError
 from downlink.express import decode_receipt
@@ -22,6 +23,7 @@ from downlink.link_profile import Apid, LinkProfile, VirtualChannel
 from downlink.packet_sender import PacketSender
 from downlink.products import ALERTS_PRODUCT, FIRST_BLOCK, SUMMARY_PRODUCT, LayerAddress
 from downlink.record import Record, RecordKind, encode_record
+from downlink.transfer_frame import FRAME_COUNT_MODULUS
 from ground.command_desk import CommandDesk
 from ground.errors import UnkeptFileError
 from ground.link_events import LayersArrived
@@ -300,6 +302,34 @@ def test_at_loss_of_signal_layers_behind_a_gap_are_taken_and_the_file_goes_on():
 
 
 REPORT = Housekeeping(at_ms=NOW_MS - 700, boot=3, uptime_s=60, captured_layers=5, delivered_digest=bytes(range(1, 9)))
+
+
+def link_report(bench):
+    """What the station says of the downlink, five seconds into the contact."""
+    bench.now_ms = NOW_MS + LINK_REPORT_MS
+    (order,) = [decode_command(data).order for apid, data in bench.answers() if apid is Apid.COMMAND]
+    return order
+
+
+def test_losses_are_counted_in_runs_and_told():
+    bench = Bench()
+    frames = [bench.frame(Apid.EXPRESS, encode_record(record(ALERTS_PRODUCT, step))) for step in range(20)]
+    for lost in (3, 7, 8, 9, 15, 16):
+        frames[lost] = None
+    for frame in frames:
+        if frame is not None:
+            bench.tell(FrameHeard(frame=frame))
+    assert link_report(bench) == ReportLink(contact_id=0, frames_heard=14, frames_lost=6, bursts=3)
+
+
+def test_forged_frame_counts_do_not_make_a_report_that_cannot_be_said():
+    bench = Bench()
+    for _ in range(80):
+        bench.tell(FrameHeard(frame=bench.frame(Apid.EXPRESS, b"\x12\x34\x56\x78")))
+        channel = bench.channels[VirtualChannel.EXPRESS]
+        channel.next_frame_count = (channel.next_frame_count + FRAME_COUNT_MODULUS // 3) % FRAME_COUNT_MODULUS
+    assert bench.station.frames_lost > MAX_LINK_COUNT
+    assert link_report(bench) == ReportLink(contact_id=0, frames_heard=80, frames_lost=MAX_LINK_COUNT, bursts=79)
 
 
 def hear_housekeeping(bench, data):

@@ -89,7 +89,7 @@ def onboard_log(harsh_logs, tmp_path):
         FrameHeard(frame=b"\x12\x34\x56\x78"),
         LayersCaptured(layers=(layer(1), layer(2))),
         OrderGiven(order=DropScene(scene=0x12345678)),
-        OrderGiven(order=ReportLink(contact_id=1, frames_heard=2, frames_lost=3)),
+        OrderGiven(order=ReportLink(contact_id=1, frames_heard=2, frames_lost=3, bursts=2)),
         OrderGiven(
             order=RequestLayers(
                 request=LayerRequest(

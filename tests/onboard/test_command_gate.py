@@ -237,7 +237,7 @@ def test_a_scene_is_dropped_again_after_a_reboot_until_it_is_reported_dropped():
 def test_link_reports_are_passed_on_and_forgotten_with_the_contact():
     journal = MemoryJournal()
     ours = gate(journal)
-    report = ReportLink(contact_id=3, frames_heard=90, frames_lost=30)
+    report = ReportLink(contact_id=3, frames_heard=90, frames_lost=30, bursts=12)
     assert ours.hear(Ground().command(0, report)).orders == (report,)
     assert ours.link_report == report and ours.link_report.frame_loss == 0.25
     size_bytes = journal.size_bytes

@@ -1,9 +1,15 @@
 """The onboard computer by its events and actions alone: what leaves, in which order, and what it makes of what it hears."""
 
+from itertools import pairwise
+
+import pytest
+
 from downlink.cfdp_decoding import decode_pdu
 from downlink.cfdp_header import ConditionCode, FileStatus, PduHeader
 from downlink.cfdp_pdu import EndOfFile, FileData, Finished, Nak
+from downlink.command import Command, ReportLink, encode_command
 from downlink.contact import Contact
+from downlink.erasure_packet import decode_symbol_packet
 from downlink.express import encode_receipts
 from downlink.frame_assembler import FrameAssembler
 from downlink.frame_reader import FrameReader
@@ -445,6 +451,22 @@ def test_after_a_reboot_a_file_with_a_layer_that_waits_no_more_is_given_up_and_t
     again = Bench(store=ProductStore(journal))
     again.send()
     assert again.file(1) == [address(FIRST_BLOCK, step) for step in (0, 1, 3)]
+
+
+@pytest.mark.parametrize(("bursts", "interleaved"), [(159, False), (5, True)])
+def test_a_pass_without_answers_is_interleaved_where_losses_came_in_long_bursts(bursts, interleaved):
+    bench = Bench(*(valued(FIRST_BLOCK, step, size_bytes=9000, density=9.0 - step / 8) for step in range(24)))
+    report = ReportLink(contact_id=0, frames_heard=800, frames_lost=200, bursts=bursts)
+    bench.hear(Apid.COMMAND, encode_command(Command(number=0, after=0, order=report)))
+    bench.tell(ContactEnded())
+    bench.tell(ContactStarted(contact=contact(uplink_bps=0)))
+    bench.send(40)
+    sent = [
+        decode_symbol_packet(packet.data).object_number for packet in bench.packets if packet.apid == Apid.ERASURE_DOWN
+    ]
+    neighbours = sum(one == other for one, other in pairwise(sent)) / len(sent)
+    assert len(sent) > 30
+    assert neighbours < 0.1 if interleaved else neighbours > 0.5
 
 
 def test_with_nothing_to_do_the_computer_has_nothing_to_say_and_no_time_to_wake():
