@@ -6,7 +6,7 @@ the whole scene and falls to that of a flat image where nothing came.
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -34,6 +34,9 @@ from onboard.seam_merge import away_from_edges, merge_seams
 from onboard.sensor_frame import Mask, Pixels, SensorFrame
 from onboard.tiles import tile_grid
 from onboard.valuation import ValuedLayer
+
+Found = list[tuple[tuple[tuple[float, float], ...], float]]
+"""Corners (x, y) in scene pixels and confidence of detections."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,23 +166,15 @@ class ObservedScene:
             return self._quality(self._concealed(), 0.0)
         return self._quality(rebuilt, self._recall(self.searched(rebuilt)))
 
-    def searched(self, pixels: Pixels) -> list[tuple[tuple[tuple[float, float], ...], float]]:
+    def searched(self, pixels: Pixels) -> Found:
         """Corners and confidence of what the detector sees in pixels of this scene."""
-        frame = replace(self.frame, source=ArraySource(pixels))
-        found = []
-        for tile in tile_grid(frame.height, frame.width):
-            padded = frame.read_around(tile.core, tile.padded)
-            reflectance = np.maximum(padded, self.dn_offset) - padded.dtype.type(self.dn_offset)
-            seen = self.detector.detect(reflectance, frame.band_names)
-            seen = away_from_edges(seen, size_px=padded.shape[1:], margin_px=32)
-            found += [detection.shifted(tile.padded.col, tile.padded.row) for detection in seen]
-        return [(detection.corners_px, detection.confidence) for detection in merge_seams(found)]
+        return searched(self.frame, pixels, self.detector, dn_offset=self.dn_offset)
 
     def _recall_of_alerts(self, alerts: Iterable[int]) -> float:
         detections = [one for index in alerts for one in decode_alerts(self.layers[index].payload)]
         return self._recall([(one.corners_px, one.confidence) for one in detections])
 
-    def _recall(self, found: Sequence[tuple[tuple[tuple[float, float], ...], float]]) -> float:
+    def _recall(self, found: Found) -> float:
         if not found or not len(self.truth.corners_px):
             return 0.0
         corners = np.array([corners for corners, _ in found], dtype=np.float64)
@@ -218,6 +213,18 @@ class ObservedScene:
         difference = self.pixels[:, where].astype(np.float64) - rebuilt[:, where]
         mse = float(np.mean(difference * difference)) if difference.size else 0.0
         return 10 * math.log10(self.peak_dn**2 / max(mse, 0.01))
+
+
+def searched(frame: SensorFrame, pixels: Pixels, detector: Detector, *, dn_offset: int = 0) -> Found:
+    """Corners and confidence of what a detector sees in pixels (bands, height, width) of a frame, tile by tile as on board."""
+    frame = replace(frame, source=ArraySource(pixels))
+    found = []
+    for tile in tile_grid(frame.height, frame.width):
+        padded = frame.read_around(tile.core, tile.padded)
+        reflectance = np.maximum(padded, dn_offset) - padded.dtype.type(dn_offset)
+        seen = away_from_edges(detector.detect(reflectance, frame.band_names), size_px=padded.shape[1:], margin_px=32)
+        found += [detection.shifted(tile.padded.col, tile.padded.row) for detection in seen]
+    return [(detection.corners_px, detection.confidence) for detection in merge_seams(found)]
 
 
 def observe(image: Path, truth: Path) -> ObservedScene:

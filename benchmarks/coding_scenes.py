@@ -1,0 +1,160 @@
+"""The pixels that the coding benchmark runs on: whole scenes in memory, with the objects known in them where labels are there."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.coding_port import Pixels
+from benchmarks.low_signal_scene import ArraySource
+from downlink.errors import DownlinkError
+from downlink.scene import SceneSummary, TileOutcome, Window
+from ground.comparison import region_mask
+from mission.pipeline_setup import PEAK_DN
+from mission.truth import Truth, read_truth
+from onboard.chips import cut_chips
+from onboard.detection import Detection
+from onboard.errors import OnboardError
+from onboard.ingest import IngestSettings, open_scene
+from onboard.policy import Policy
+from onboard.sensor_frame import Mask, SensorFrame
+from onboard.tiles import tile_grid
+
+COLLECTIONS = ("s2_ships", "multitemporal", "clouds", "georef_samples")
+"""Folders that a data folder without `images/` is searched for."""
+NOT_IMAGES = ("mask", "scl", "ndvi", "corrupt", "nodata", "gcp")
+"""Parts of the names of files that hold classes, flags or deliberate damage."""
+TILE_PX = 512
+"""Edge of a block."""
+SMALLEST_SIDE_PX = 96
+LARGEST_SAMPLES = 40_000_000
+RASTERS = (".tif", ".tiff", ".jp2")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodingScene:
+    """One scene."""
+
+    collection: str
+    """The folder it came from, with the folder inside that where there is one."""
+    path: Path
+    frame: SensorFrame
+    """Over the pixels in memory."""
+    pixels: Pixels
+    valid: Mask
+    truth: Truth | None
+    """None where there are no labels."""
+    regions: tuple[Window, ...]
+    """Windows around the labelled objects, as the pipeline draws its chips."""
+
+    @property
+    def name(self) -> str:
+        return self.path.stem
+
+    @property
+    def peak_dn(self) -> int:
+        return PEAK_DN[self.frame.dtype]
+
+    @property
+    def region_mask(self) -> Mask:
+        return region_mask(self.valid.shape, self.regions) & self.valid
+
+    @property
+    def summary(self) -> SceneSummary:
+        """What the ground must know to place an image in the scene."""
+        frame = self.frame
+        return SceneSummary(
+            scene=1,
+            name=frame.name,
+            captured_ms=0,
+            acquired_ms=frame.captured_ms,
+            height=frame.height,
+            width=frame.width,
+            dtype=frame.dtype,
+            band_names=frame.band_names,
+            nodata=frame.nodata,
+            georeference=frame.georeference,
+            peak_dn=self.peak_dn,
+            tile_px=TILE_PX,
+            tile_outcomes=(TileOutcome.SCREENED,) * len(tile_grid(frame.height, frame.width, tile_px=TILE_PX)),
+            gsd_m=frame.gsd_m,
+            footprint_lonlat=frame.footprint_lonlat,
+            model=None,
+            classes=(),
+            policy="",
+        )
+
+
+def scenes_of(data: Path, policy: Policy, *, limit: int | None = None, crop_px: int | None = None) -> list[CodingScene]:
+    """Scenes of a folder with `images/` and perhaps `labels_obb/`, or of the known collections in a folder of folders.
+
+    `limit` takes so many of each collection, `crop_px` their upper left corner. Files that the pipeline itself refuses
+    (signed or floating samples, damage) are left out.
+    """
+    scenes = []
+    for folder in [data] if (data / "images").is_dir() else [data / name for name in COLLECTIONS]:
+        opened = (_opened(path, folder, policy, crop_px) for path in _images(folder))
+        found = [scene for scene in opened if scene is not None]
+        scenes += found[:limit]
+    return scenes
+
+
+def _images(folder: Path) -> Iterator[Path]:
+    root = folder / "images" if (folder / "images").is_dir() else folder
+    for path in sorted(root.rglob("*")):
+        if path.suffix.lower() in RASTERS and not any(part in path.name.lower() for part in NOT_IMAGES):
+            yield path
+
+
+def _opened(path: Path, folder: Path, policy: Policy, crop_px: int | None) -> CodingScene | None:
+    labels = folder / "labels_obb" / f"{path.stem}.txt"
+    try:
+        with open_scene(path, IngestSettings(allow_no_crs=True)) as frame:
+            if min(frame.height, frame.width) < SMALLEST_SIDE_PX:
+                return None
+            if frame.height * frame.width * len(frame.band_names) > LARGEST_SAMPLES:
+                return None
+            truth = read_truth(labels, frame, ("ship",)) if labels.is_file() else None
+            height, width = min(frame.height, crop_px or frame.height), min(frame.width, crop_px or frame.width)
+            whole = Window(row=0, col=0, height=height, width=width)
+            pixels, valid = frame.read(whole), frame.valid(whole)
+    except (OnboardError, DownlinkError):
+        return None
+    if truth is not None:
+        truth = _inside(truth, height, width)
+    return CodingScene(
+        collection=_collection(path, folder),
+        path=path,
+        frame=replace(frame, source=ArraySource(pixels), height=height, width=width),
+        pixels=np.ascontiguousarray(pixels),
+        valid=valid,
+        truth=truth,
+        regions=_regions(truth, policy, height, width),
+    )
+
+
+def _collection(path: Path, folder: Path) -> str:
+    inner = path.relative_to(folder).parts[:-1]
+    return "/".join([folder.name, *(part for part in inner[:1] if part != "images")])
+
+
+def _inside(truth: Truth, height: int, width: int) -> Truth:
+    """The objects whose centre lies in the part of the scene that was read."""
+    centres = truth.corners_px.mean(axis=1)
+    kept = ((centres >= 0) & (centres < (width, height))).all(axis=1)
+    names = tuple(name for name, keep in zip(truth.class_names, kept, strict=True) if keep)
+    return Truth(corners_px=truth.corners_px[kept], class_names=names)
+
+
+def _regions(truth: Truth | None, policy: Policy, height: int, width: int) -> tuple[Window, ...]:
+    if truth is None:
+        return ()
+    objects = []
+    for corners in truth.corners_px:
+        first, second, third, fourth = ((float(x), float(y)) for x, y in corners)
+        objects.append(Detection(class_id=0, confidence=1.0, corners_px=(first, second, third, fourth)))
+    chips = cut_chips(
+        objects, height=height, width=width, margin_px=policy.chips.margin_px, largest_px=policy.chips.largest_px
+    )
+    return tuple(chip.window for chip in chips)

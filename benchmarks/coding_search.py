@@ -1,0 +1,77 @@
+"""Finding the setting of a codec that reaches a target, with few trials (pure)."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from benchmarks.coding_port import KnobRange
+
+AIM = 0.4
+"""Where the next trial aims once one side is near: this share of the tolerance beyond the target, to close in from the other."""
+EDGE = 0.08
+"""A trial stays this share of the bracket away from its ends."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bracket:
+    """Two settings around a target; None where there is none on that side."""
+
+    below: float | None
+    """The highest setting that stays below the target."""
+    above: float | None
+    """The lowest that reaches it."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Search:
+    """Remembers what was tried, so that later targets begin from earlier ones."""
+
+    measure: Callable[[float], float]
+    """Setting to measure; rises, apart from small ripples."""
+    knob: KnobRange
+    tried: dict[float, float] = field(default_factory=dict)
+
+    def bracket(self, target: float, tolerance: float) -> Bracket:
+        """Settings on both sides of `target` whose measures lie at most `tolerance` apart, or that are neighbours."""
+        for end in (self.knob.low, self.knob.high):
+            if not any((value >= target) == (end == self.knob.high) for value in self.tried.values()):
+                self._try(end)
+        while True:
+            found = self._nearest(target)
+            if found.below is None or found.above is None:
+                return found
+            low_value, high_value = self.tried[found.below], self.tried[found.above]
+            if high_value - low_value <= tolerance or found.above - found.below < 1.5 * self.knob.step:
+                return found
+            self._try(self._next(found.below, found.above, target, tolerance))
+
+    def _next(self, below: float, above: float, target: float, tolerance: float) -> float:
+        """By interpolation of the measure, on the grid of steps, strictly between the two."""
+        low_value, high_value = self.tried[below], self.tried[above]
+        aim = target
+        if high_value - target <= tolerance * AIM:
+            aim = target - tolerance * AIM
+        elif target - low_value <= tolerance * AIM:
+            aim = target + tolerance * AIM
+        share = (aim - low_value) / max(high_value - low_value, 1e-12)
+        share = min(max(share, EDGE), 1 - EDGE) if math.isfinite(share) else 0.5
+        steps = round((above - below) / self.knob.step)
+        return below + min(max(1, round(share * steps)), steps - 1) * self.knob.step
+
+    def _nearest(self, target: float) -> Bracket:
+        above = min((knob for knob, value in self.tried.items() if value >= target), default=None)
+        below = max(
+            (knob for knob, value in self.tried.items() if value < target and (above is None or knob < above)),
+            default=None,
+        )
+        return Bracket(below=below, above=above)
+
+    def _try(self, knob: float) -> None:
+        if knob not in self.tried:
+            self.tried[knob] = self.measure(knob)
+
+
+def log_between(target: float, low: tuple[float, float], high: tuple[float, float]) -> float:
+    """The size at a target between two (measure, size), straight in the logarithm of the size."""
+    share = (target - low[0]) / max(high[0] - low[0], 1e-12)
+    return math.exp(math.log(low[1]) + share * (math.log(high[1]) - math.log(low[1])))
