@@ -185,4 +185,4 @@ def _mse(reference: np.ndarray, rebuilt: np.ndarray, valid: np.ndarray) -> float
         difference = np.subtract(band, other, dtype=np.float64)
         difference *= valid
         total += float(np.vdot(difference, difference))
-    return total / count
+    return float(total / count)
