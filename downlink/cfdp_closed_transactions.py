@@ -6,7 +6,7 @@ from typing import Any
 
 from downlink.cfdp_events import TransactionId
 from downlink.cfdp_header import ConditionCode, Direction, FileStatus, PduHeader, decode_header
-from downlink.cfdp_pdu import Finished
+from downlink.cfdp_pdu import EndOfFile, FileData, Finished, Metadata, Pdu
 from downlink.link_timers import LinkTimers
 
 _MAX_BACKOFF_DOUBLINGS = 3
@@ -26,11 +26,26 @@ class ClosedTransaction:
     """whether its Finished PDU is unanswered"""
     silent_timeouts: int = 0
     """Finished PDUs in a row without an answer"""
+    file_size_bytes: int = 0
+    """length of the file, where it arrived"""
+    checksum: int = 0
+    """its checksum, as its source gave it, where it arrived"""
 
     @property
     def transaction(self) -> TransactionId:
         """Its name among all entities."""
         return TransactionId(self.header.source_entity_id, self.header.transaction_seq)
+
+    def denies(self, pdu: Pdu) -> bool:
+        """Whether a PDU of this transaction's number is not of this file: its source has forgotten the number and uses it again."""
+        match pdu:
+            case Metadata() if self.complete:
+                return pdu.file_size_bytes not in (0, self.file_size_bytes)
+            case FileData() if self.complete:
+                return pdu.offset + len(pdu.data) > self.file_size_bytes
+            case EndOfFile() if self.complete and not pdu.condition:
+                return (pdu.file_size_bytes, pdu.checksum) != (self.file_size_bytes, self.checksum)
+        return False
 
     def finished(self) -> Finished:
         """Its Finished PDU."""
@@ -46,7 +61,8 @@ class ClosedTransaction:
     def record(self) -> list[Any]:
         """The state, ready for JSON, in the order of `from_record`."""
         header = self.header.encode(Direction.TOWARDS_RECEIVER, 0, file_data=False).hex()
-        return [header, self.condition, self.complete, self.awaiting_ack, self.silent_timeouts]
+        what = [self.condition, self.complete, self.awaiting_ack, self.silent_timeouts]
+        return [header, *what, self.file_size_bytes, self.checksum]
 
     @classmethod
     def from_record(cls, record: list[Any]) -> "ClosedTransaction":
@@ -57,6 +73,8 @@ class ClosedTransaction:
             complete=record[2],
             awaiting_ack=record[3],
             silent_timeouts=record[4],
+            file_size_bytes=int(record[5]),
+            checksum=int(record[6]),
         )
 
 
@@ -90,12 +108,21 @@ class ClosedTransactions:
     def add(self, closed: ClosedTransaction, *, send_finished: bool) -> None:
         """Remembers a transaction, and forgets the oldest one beyond the capacity."""
         self._closed[closed.transaction] = closed
+        self._closed.move_to_end(closed.transaction)
         if send_finished:
             self._send(closed)
         while len(self._closed) > self._capacity:
-            forgotten, _ = self._closed.popitem(last=False)
-            self.timers.cancel(forgotten)
-            self._due.pop(forgotten, None)
+            self._forget(next(iter(self._closed)))
+
+    def forget_if_denied(self, transaction: TransactionId, pdu: Pdu) -> bool:
+        """Whether a PDU shows that the number of a transaction has come back with another file; the former is forgotten then.
+
+        Whoever sends it has lost what it knew of its numbers. Answered as the file before it would lose the new one.
+        """
+        if not self._closed[transaction].denies(pdu):
+            return False
+        self._forget(transaction)
+        return True
 
     def end_of_file_repeated(self, header: PduHeader) -> None:
         """The source does not know yet that the transaction is over."""
@@ -150,6 +177,11 @@ class ClosedTransactions:
             transaction = TransactionId(source_entity_id, transaction_seq)
             if transaction in self._closed:
                 self.timers.start(transaction, now_ms, left_ms)
+
+    def _forget(self, transaction: TransactionId) -> None:
+        del self._closed[transaction]
+        self.timers.cancel(transaction)
+        self._due.pop(transaction, None)
 
     def _time_out(self, closed: ClosedTransaction) -> None:
         closed.silent_timeouts += 1

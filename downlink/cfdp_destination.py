@@ -4,9 +4,10 @@
                               |     ^                                                          |
                               NAK   segments                                      Finished until acknowledged
 
-A transaction that is over is remembered: its late PDUs are answered, and its file is never handed over twice. Every count and
-every buffer has a limit, and what goes beyond it is refused with an event: it was not acknowledged, so its source sends it again.
-Between `suspend` and `resume` time stands still.
+A transaction that is over is remembered: its late PDUs are answered, and its file is never handed over twice. Only where length or
+checksum say that a source which lost its memory uses the number for another file, that one is received. Every count and every buffer
+has a limit, and what goes beyond it is refused with an event: it was not acknowledged, so its source sends it again. Between
+`suspend` and `resume` time stands still.
 """
 
 from collections import deque
@@ -60,7 +61,8 @@ class CfdpDestination:
         *,
         open_sink: OpenSink | None = None,
     ) -> None:
-        """`open_sink(transaction)` gives a place for the bytes of a file, before its first; None: this file stays in memory."""
+        """`open_sink(transaction)` gives a place for the bytes of a file, before its first; None: this file stays in memory. It is
+        asked again, for another place, where a source uses the number of a file that has arrived for another one."""
         self.local_entity_id = local_entity_id
         self.source_entity_ids = frozenset(source_entity_ids)
         self.settings = settings or DestinationSettings()
@@ -108,10 +110,11 @@ class CfdpDestination:
         state = self._open.get(transaction)
         return None if state is None else state.buffer.ranges.prefix_end
 
-    def remember_completed(self, transaction: TransactionId) -> None:
+    def remember_completed(self, transaction: TransactionId, *, file_size_bytes: int, checksum: int) -> None:
         """Notes that a file is already in the user's store, after a restart from an older snapshot or from none.
 
-        Its transaction is closed without an event, and its late PDUs are answered as those of any delivered file.
+        Length and checksum are those of its FileCompleted event. Its transaction is closed without an event, and its late PDUs are
+        answered as those of any delivered file.
         """
         if transaction in self._closed:
             return
@@ -123,7 +126,8 @@ class CfdpDestination:
             entity_id_bytes=8,
             transaction_seq_bytes=8,
         )
-        self._close(header, ConditionCode.NO_ERROR, complete=True, send_finished=False)
+        closed = _delivered(header, file_size_bytes, checksum)
+        self._close(closed, send_finished=False)
 
     def suspend(self, now_ms: int) -> None:
         """Loss of signal: nothing is sent and time stands still."""
@@ -276,12 +280,12 @@ class CfdpDestination:
             self._refuse(f"PDU is for entity {header.destination_entity_id}, not {self.local_entity_id}", transaction)
         elif header.source_entity_id not in self.source_entity_ids:
             self._refuse(f"entity {header.source_entity_id} is a stranger", transaction)
-        elif transaction in self._closed:
+        elif transaction in self._closed and not self._closed.forget_if_denied(transaction, pdu):
             self._take_late(transaction, pdu)
         elif isinstance(pdu, EndOfFile) and pdu.condition and transaction not in self._open:
             # Given up before anything arrived: there is nothing to open, only to answer.
             self._acknowledge(pdu, TransactionStatus.UNRECOGNIZED)
-            self._close(header, pdu.condition, complete=False, send_finished=not header.unacknowledged)
+            self._close(_given_up(header, pdu.condition), send_finished=not header.unacknowledged)
         elif isinstance(pdu, (Metadata, FileData, EndOfFile)) or transaction in self._open:
             state = self._open.get(transaction) or self._begin(header, now_ms)
             if state is not None:
@@ -474,17 +478,16 @@ class CfdpDestination:
             self._fail(state, ConditionCode.FILE_CHECKSUM_FAILURE)
             return
         wants_finished = metadata.closure_requested or not state.header.unacknowledged
-        self._close(state.header, ConditionCode.NO_ERROR, complete=True, send_finished=wants_finished)
-        self._events.append(state.completed(metadata))
+        self._close(_delivered(state.header, eof.file_size_bytes, eof.checksum), send_finished=wants_finished)
+        self._events.append(state.completed(metadata, eof))
 
     def _fail(self, state: DestinationTransaction, condition: ConditionCode) -> None:
         closure = state.metadata is not None and state.metadata.closure_requested
         wants_finished = closure or not state.header.unacknowledged
-        self._close(state.header, condition, complete=False, send_finished=wants_finished)
+        self._close(_given_up(state.header, condition), send_finished=wants_finished)
         self._events.append(state.failed(condition))
 
-    def _close(self, header: PduHeader, condition: ConditionCode, *, complete: bool, send_finished: bool) -> None:
-        closed = ClosedTransaction(header=header, condition=condition, complete=complete, awaiting_ack=False)
+    def _close(self, closed: ClosedTransaction, *, send_finished: bool) -> None:
         state = self._open.pop(closed.transaction, None)
         if state is not None:
             self._held_bytes -= state.buffer.held_bytes
@@ -498,3 +501,18 @@ class CfdpDestination:
         if transaction not in self._open:
             raise CfdpTransactionError(f"transaction {transaction} is not open; its last event carried what there was")
         return self._open[transaction]
+
+
+def _delivered(header: PduHeader, file_size_bytes: int, checksum: int) -> ClosedTransaction:
+    return ClosedTransaction(
+        header=header,
+        condition=ConditionCode.NO_ERROR,
+        complete=True,
+        awaiting_ack=False,
+        file_size_bytes=file_size_bytes,
+        checksum=checksum,
+    )
+
+
+def _given_up(header: PduHeader, condition: ConditionCode) -> ClosedTransaction:
+    return ClosedTransaction(header=header, condition=condition, complete=False, awaiting_ack=False)

@@ -203,7 +203,7 @@ class DestinationTransaction:
         requests = ((0, 0), *gaps) if ask_metadata else tuple(gaps)
         return Nak(header=self.header, scope_start=start, scope_end=scope_end, requests=requests)
 
-    def completed(self, metadata: Metadata) -> FileCompleted:
+    def completed(self, metadata: Metadata, eof: EndOfFile) -> FileCompleted:
         """The event that hands the whole file over."""
         buffer = self.buffer
         return FileCompleted(
@@ -212,6 +212,7 @@ class DestinationTransaction:
             destination_name=metadata.destination_name,
             data=buffer.prefix() if isinstance(buffer, SegmentBuffer) else b"",
             checksum_type=metadata.checksum_type,
+            checksum=eof.checksum,
             statistics=self.statistics,
             file_size_bytes=buffer.ranges.end,
             sink=buffer.sink if isinstance(buffer, SinkBuffer) else None,

@@ -111,6 +111,8 @@ class FileCompleted:
     """the file; empty where it is in a sink"""
     checksum_type: int
     """what it was checked with; 15 means that the source gave no checksum"""
+    checksum: int
+    """what the source gave, 32 bits"""
     statistics: DestinationStatistics
     """what it cost"""
     file_size_bytes: int

@@ -37,7 +37,7 @@ from downlink.transfer_frame import FRAME_COUNT_MODULUS
 from ground.command_desk import CommandDesk
 from ground.errors import UnkeptFileError
 from ground.link_events import Action, Event, LayersArrived, OrderGiven
-from ground.store import LayerStore
+from ground.store import CompletedFile, LayerStore
 
 LINK_REPORT_MS: Final = 5000
 """How often in a contact the satellite is told how many frames are lost."""
@@ -76,8 +76,12 @@ class GroundStation:
             if snapshot is None
             else CfdpDestination.restore(snapshot, now_ms=now_ms, settings=profile.destination_settings)
         )
-        for number in store.completed_files:
-            self._destination.remember_completed(TransactionId(profile.onboard_entity, number))
+        for file in store.completed_files:
+            self._destination.remember_completed(
+                TransactionId(profile.onboard_entity, file.number),
+                file_size_bytes=file.file_size_bytes,
+                checksum=file.checksum,
+            )
         self._reader = FrameReader(profile.spacecraft_id, frame_bytes=profile.frame_bytes)
         self._packets = PacketSender()
         self._protector = protector
@@ -213,8 +217,10 @@ class GroundStation:
         match event:
             case FileCompleted():
                 self._beginnings.pop(event.transaction, None)
-                self._unkept_file = number = event.transaction.transaction_seq
-                fresh = self.store.complete_file(number, _layers(event.data))
+                number = event.transaction.transaction_seq
+                self._unkept_file = number
+                file = CompletedFile(number=number, file_size_bytes=event.file_size_bytes, checksum=event.checksum)
+                fresh = self.store.complete_file(file, _layers(event.data))
                 self._unkept_file = None
                 return fresh
             case TransactionFailed():

@@ -3,6 +3,7 @@
 Memory holds where each layer lies in the journal, never its bytes; what the layers of a scene come to is `ground.scene_layers`.
 """
 
+import struct
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,8 +17,21 @@ from downlink.record import OVERHEAD_BYTES, Record, RecordKind
 FILES_REMEMBERED: Final = 4096
 """Completed files that are still known after a restart, so that their late PDUs are answered."""
 
-
 LARGEST_FILE_NUMBER: Final = 0xFFFF_FFFF
+
+_FILE_MARK: Final = struct.Struct(">QI")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletedFile:
+    """A file that came down whole: what tells it from another one under the same number."""
+
+    number: int
+    """Its transaction number."""
+    file_size_bytes: int
+    """Its length."""
+    checksum: int
+    """As its source gave it, 32 bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,28 +54,31 @@ class LayerStore:
         self._scenes: dict[int, list[LayerAddress]] = {}
         self._held_bytes = 0
         self._digest = NO_LAYERS
-        self._completed_files: deque[int] = deque(maxlen=FILES_REMEMBERED)
+        self._completed_files: deque[CompletedFile] = deque(maxlen=FILES_REMEMBERED)
         for position, record in journal.entries():
             if record.kind is RecordKind.LAYER:
                 self._take(record, position)
-            elif record.kind is RecordKind.FILE:
-                self._completed_files.append(record.address.scene)
+            elif record.kind is RecordKind.FILE and len(record.payload) == _FILE_MARK.size:
+                file_size_bytes, checksum = _FILE_MARK.unpack(record.payload)
+                file = CompletedFile(number=record.address.scene, file_size_bytes=file_size_bytes, checksum=checksum)
+                self._completed_files.append(file)
 
     @property
-    def completed_files(self) -> tuple[int, ...]:
-        """Transaction numbers of the files completed last, oldest first."""
+    def completed_files(self) -> tuple[CompletedFile, ...]:
+        """The files completed last, oldest first."""
         return tuple(self._completed_files)
 
-    def complete_file(self, number: int, records: Iterable[Record]) -> tuple[LayerAddress, ...]:
+    def complete_file(self, file: CompletedFile, records: Iterable[Record]) -> tuple[LayerAddress, ...]:
         """Keep the layers of a whole file and note that it is complete, durably and at once; returns the layers that are new.
 
         No file of our satellite has a number of more than 32 bits: of such a file only the layers are kept.
         """
-        if number > LARGEST_FILE_NUMBER:
+        if file.number > LARGEST_FILE_NUMBER:
             return self._keep(records)
-        mark = Record(kind=RecordKind.FILE, address=LayerAddress(scene=number, product=0, step=0))
-        fresh = self._keep(records, mark)
-        self._completed_files.append(number)
+        address = LayerAddress(scene=file.number, product=0, step=0)
+        payload = _FILE_MARK.pack(file.file_size_bytes, file.checksum)
+        fresh = self._keep(records, Record(kind=RecordKind.FILE, address=address, payload=payload))
+        self._completed_files.append(file)
         return fresh
 
     def add(self, records: Iterable[Record]) -> tuple[LayerAddress, ...]:

@@ -284,7 +284,9 @@ def test_a_destination_restored_from_an_old_snapshot_ends_well_when_told_what_is
     link.destination = CfdpDestination.restore(old, now_ms=link.now_ms)
     link.segment_bytes.clear()
     for event in link.completed:
-        link.destination.remember_completed(event.transaction)
+        link.destination.remember_completed(
+            event.transaction, file_size_bytes=event.file_size_bytes, checksum=event.checksum
+        )
     link.run(3_000)
     received = {event.transaction.transaction_seq: event.data for event in link.completed}
     assert link.quiet

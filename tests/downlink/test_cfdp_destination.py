@@ -244,13 +244,88 @@ def test_memory_of_delivered_files_is_bounded():
 def test_what_is_stored_already_is_answered_but_not_received():
     destination = destination_with()
     feed(destination, data(0, 100))
-    destination.remember_completed(ONE)
+    destination.remember_completed(ONE, file_size_bytes=250, checksum=file_checksum(ChecksumType.CRC_32, CONTENT))
     assert destination.open_transactions == ()
     assert drain(destination) == []
     assert feed(destination, data(100, 250), eof()) == []
     ack, finished = drain(destination)
     assert (ack.header, finished.header) == (header(), header())
     assert finished.complete
+
+
+OTHER = CONTENT[::-1]
+
+
+def restarted(destination, how):
+    """The destination as it is, or as it comes back from a snapshot or from its user's store."""
+    if how == "from a snapshot":
+        return CfdpDestination.restore(destination.snapshot(0), now_ms=0)
+    if how == "from the store":
+        destination = destination_with()
+        destination.remember_completed(ONE, file_size_bytes=250, checksum=file_checksum(ChecksumType.CRC_32, CONTENT))
+    return destination
+
+
+RESTARTS = pytest.mark.parametrize("how", ["as it is", "from a snapshot", "from the store"])
+
+
+def file_pdus(content):
+    first = FileData(header=header(), offset=0, data=content[:100]).encode()
+    second = FileData(header=header(), offset=100, data=content[100:]).encode()
+    return [metadata(size=len(content)), first, second, eof(size=len(content), content=content)]
+
+
+@RESTARTS
+@pytest.mark.parametrize("content", [OTHER[:200], OTHER + OTHER], ids=["shorter", "longer"])
+@pytest.mark.parametrize("lost", [None, 0, 1, 2, 3])
+def test_a_number_that_comes_back_with_a_file_of_another_length_is_received(content, lost, how):
+    destination = destination_with()
+    feed(destination, metadata(), data(0, 250), eof(), finished_ack())
+    destination = restarted(destination, how)
+    drain(destination)
+    pdus = file_pdus(content)
+    heard = [pdu for number, pdu in enumerate(pdus) if number != lost]
+    events = feed(destination, *heard, *pdus, now_ms=1)
+    (completed,) = [event for event in events if isinstance(event, FileCompleted)]
+    assert completed.data == content
+    finished = [pdu for pdu in drain(destination, 1) if isinstance(pdu, Finished)]
+    assert [pdu.complete for pdu in finished] == [True]
+
+
+@RESTARTS
+def test_a_number_that_comes_back_with_a_file_of_the_same_length_is_received_after_its_end(how):
+    destination = destination_with()
+    feed(destination, metadata(), data(0, 250), eof(), finished_ack())
+    destination = restarted(destination, how)
+    drain(destination)
+    pdus = file_pdus(OTHER)
+    assert feed(destination, *pdus) == []
+    asked = drain(destination, 200)
+    assert not any(isinstance(pdu, Finished) for pdu in asked)
+    assert [pdu.requests for pdu in asked if isinstance(pdu, Nak)] == [((0, 0), (0, 250))]
+    (completed,) = [event for event in feed(destination, *pdus, now_ms=300) if isinstance(event, FileCompleted)]
+    assert completed.data == OTHER
+    assert feed(destination, *pdus, now_ms=400) == []
+
+
+@RESTARTS
+def test_what_could_be_of_the_file_that_arrived_is_answered_for_it(how):
+    destination = destination_with()
+    feed(destination, metadata(), data(0, 250), eof(), finished_ack())
+    destination = restarted(destination, how)
+    drain(destination)
+    cancelled = eof(condition=ConditionCode.CANCEL_REQUEST_RECEIVED, size=30, content=CONTENT[:30])
+    assert feed(destination, metadata(), metadata(size=0), data(10, 250), eof(), cancelled) == []
+    assert destination.open_transactions == ()
+    assert all(pdu.complete for pdu in drain(destination) if isinstance(pdu, Finished))
+
+
+def test_a_number_that_comes_back_after_a_failure_fails_again():
+    destination = destination_with()
+    feed(destination, metadata(), data(0, 250), eof(content=OTHER))
+    drain(destination)
+    assert feed(destination, *file_pdus(OTHER + OTHER)) == []
+    assert [pdu.complete for pdu in drain(destination) if isinstance(pdu, Finished)] == [False]
 
 
 def test_partial_file_for_those_who_cannot_wait():

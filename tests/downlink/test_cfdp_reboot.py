@@ -8,6 +8,7 @@ import random
 
 import pytest
 
+from downlink.cfdp_checksum import file_checksum
 from downlink.cfdp_destination import CfdpDestination
 from downlink.cfdp_destination_transaction import DestinationSettings
 from downlink.cfdp_events import FileCompleted, SegmentReceived, TransactionFailed, TransactionFinished, TransactionId
@@ -144,8 +145,9 @@ class Mission:
         self.destination = CfdpDestination.restore(
             self.saved[1], now_ms=self.now_ms, settings=DESTINATION, open_sink=self.open_sink
         )
-        for transaction in self.completed:
-            self.destination.remember_completed(transaction)
+        for transaction, content in self.completed.items():
+            checksum = file_checksum(SOURCE.checksum_type, content)
+            self.destination.remember_completed(transaction, file_size_bytes=len(content), checksum=checksum)
 
     @property
     def done(self):

@@ -126,7 +126,8 @@ class DestinationBench:
     sinks: dict[TransactionId, _Sink] | None = None
     machine: CfdpDestination = field(init=False)
     arrived: dict[TransactionId, dict[int, int]] = field(default_factory=dict)
-    over: list[TransactionId] = field(default_factory=list)
+    over: list[tuple[TransactionId, tuple[int, int] | None]] = field(default_factory=list)
+    """Transactions that ended, with length and checksum of those whose file arrived."""
     now_ms: int = 1_000_000
 
     def __post_init__(self) -> None:
@@ -149,13 +150,13 @@ class DestinationBench:
                 case SegmentReceived():
                     self._take_segment(event)
                 case FileCompleted():
-                    self._end(event.transaction)
+                    self._end(event.transaction, (event.file_size_bytes, event.checksum))
                     content = self.arrived.pop(event.transaction, {})
                     whole = bytes(content[at] for at in range(len(content))) if content else b""
                     found = event.data if event.sink is None else event.sink.read(0, event.file_size_bytes)
                     require(found == whole, "a file is not what its segments were")
                 case TransactionFailed():
-                    self._end(event.transaction)
+                    self._end(event.transaction, None)
                     content = self.arrived.pop(event.transaction, {})
                     pieces = event.segments
                     if event.sink is not None:
@@ -169,10 +170,25 @@ class DestinationBench:
             require(at not in content, f"byte {at} arrives twice")
             content[at] = value
 
-    def _end(self, transaction: TransactionId) -> None:
-        remembered = self.over[-DESTINATION_SETTINGS.remembered_transactions :]
-        require(transaction not in remembered, f"{transaction} is over twice")
-        self.over.append(transaction)
+    def _end(self, transaction: TransactionId, file: tuple[int, int] | None) -> None:
+        """A number may come back with another file, once the one before it has arrived."""
+        remembered = dict(self.over[-DESTINATION_SETTINGS.remembered_transactions :])
+        if transaction in remembered:
+            require(remembered[transaction] not in (None, file), f"{transaction} is over twice")
+        self._note_end(transaction, file)
+
+    def _note_end(self, transaction: TransactionId, file: tuple[int, int] | None) -> None:
+        self.over = [one for one in self.over if one[0] != transaction]
+        self.over.append((transaction, file))
+        if self.sinks is not None:
+            self.sinks.pop(transaction, None)
+
+    def remember_completed(self, tape: Tape) -> None:
+        transaction = TransactionId(SOURCE_ENTITY, tape.below(8))
+        file = tape.below(4), tape.number(4)
+        self.machine.remember_completed(transaction, file_size_bytes=file[0], checksum=file[1])
+        self.arrived.pop(transaction, None)
+        self._note_end(transaction, file)
 
     def answer(self, pdus: int) -> None:
         for _ in range(pdus):

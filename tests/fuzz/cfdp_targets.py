@@ -18,7 +18,7 @@ from tests.fuzz.cfdp_benches import (
 from tests.fuzz.cfdp_seeds import destination_seeds, flood_seeds, pdu_seeds, snapshot_seeds, source_seeds
 from tests.fuzz.contract import Target, require, value_or_refusal, with_crc16
 from tests.fuzz.footprint import footprint_bytes
-from tests.fuzz.pdu_tape import SOURCE_ENTITY, pdu_bytes_from
+from tests.fuzz.pdu_tape import pdu_bytes_from
 from tests.fuzz.tape import Tape
 
 STEPS_LIMIT = 400
@@ -115,7 +115,7 @@ def cfdp_destination(data: bytes) -> None:
             case 7:
                 bench.send_true_end(tape)
             case _:
-                bench.machine.remember_completed(TransactionId(SOURCE_ENTITY, tape.below(8)))
+                bench.remember_completed(tape)
     _check_footprints(bench.machine)
     bench.machine.next_wakeup_ms(bench.now_ms)
 

@@ -97,7 +97,8 @@ class _Listener:
             pdu = decode_pdu(packet.data)
             if isinstance(pdu, Finished) and pdu.complete and pdu.header.transaction_seq <= LARGEST_FILE_NUMBER:
                 number = pdu.header.transaction_seq
-                require(number in station.store.completed_files, f"file {number} is called complete and is not")
+                known = {file.number for file in station.store.completed_files}
+                require(number in known, f"file {number} is called complete and is not")
         else:
             decode_command(packet.data)
 

@@ -6,7 +6,9 @@ from downlink.journal import FileJournal, MemoryJournal
 from downlink.layer_digest import NO_LAYERS, layer_digest
 from downlink.products import FIRST_BLOCK, LayerAddress
 from downlink.record import Record, RecordKind
-from ground.store import LayerStore
+from ground.store import CompletedFile, LayerStore
+
+FILE = CompletedFile(number=3, file_size_bytes=0x01020304, checksum=0x9ABCDEF0)
 
 
 def record(scene, product, step=0, size_bytes=40):
@@ -21,12 +23,15 @@ def test_layers_are_read_from_the_journal_before_and_after_a_restart(tmp_path):
         store = LayerStore(journal)
         assert (len(store), store.held_bytes, store.digest, store.scenes) == (0, 0, NO_LAYERS, ())
         store.add(records[:7])
-        store.complete_file(3, [*records[5:], records[0]])
+        store.complete_file(FILE, [*records[5:], records[0]])
         _check(store, records)
     with FileJournal(tmp_path / "layers") as journal:
         again = LayerStore(journal)
         _check(again, records)
-        assert again.completed_files == (3,)
+        assert again.completed_files == (FILE,)
+        assert next(mark for mark in journal.records() if mark.kind is RecordKind.FILE).payload.hex() == (
+            "0000000001020304 9abcdef0".replace(" ", "")
+        )
 
 
 def _check(store, records):
@@ -36,6 +41,12 @@ def _check(store, records):
     assert store.scenes == (4, 9)
     assert store.layers_of(9) == tuple(one.address for one in records[:5])
     assert store.layers_of(5) == ()
+
+
+def test_a_file_of_which_the_journal_does_not_say_what_it_was_is_not_known():
+    journal = MemoryJournal()
+    journal.append([Record(kind=RecordKind.FILE, address=LayerAddress(scene=3, product=0, step=0), payload=b"")])
+    assert LayerStore(journal).completed_files == ()
 
 
 def test_memory_does_not_hold_what_the_journal_holds(tmp_path):
