@@ -37,12 +37,18 @@ make_archive() {
   mv "$work/image.tar" "$archive"
 }
 
-import_archive() {
-  local bundle=/etc/ssl/certs/ca-certificates.crt
-  docker import --platform "linux/$architecture" \
-    --change 'ENV PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin' --change 'ENV LANG=C.UTF-8' \
-    --change "ENV PIP_CERT=$bundle SSL_CERT_FILE=$bundle" --change 'CMD ["python3"]' \
-    "$archive" "$local_image" >/dev/null
+# `docker import` of older engines takes every archive for one of the machine's own architecture, hence an image made by hand.
+load_archive() {
+  local bundle=/etc/ssl/certs/ca-certificates.crt path=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin image digest
+  image=$(mktemp -d)
+  digest=$(sha256sum <"$archive" | cut -d ' ' -f 1)
+  printf '{"architecture": "%s", "os": "linux", "config": {"Env": ["PATH=%s", "LANG=C.UTF-8", "PIP_CERT=%s", "SSL_CERT_FILE=%s"],
+    "Cmd": ["python3"]}, "rootfs": {"type": "layers", "diff_ids": ["sha256:%s"]}}' \
+    "$architecture" "$path" "$bundle" "$bundle" "$digest" >"$image/config.json"
+  printf '[{"Config": "config.json", "RepoTags": ["%s"], "Layers": ["layer.tar"]}]' "$local_image" >"$image/manifest.json"
+  ln -s "$archive" "$image/layer.tar"
+  tar --create --dereference --directory "$image" . | docker load --quiet >&2
+  rm -r "$image"
 }
 
 if present "$public" || pulled "$public"; then
@@ -56,6 +62,6 @@ if ! present "$local_image"; then
     say "$public cannot be pulled; making $local_image from Debian packages"
     make_archive
   fi
-  import_archive
+  load_archive
 fi
 echo "$local_image"

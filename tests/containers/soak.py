@@ -223,7 +223,7 @@ def main() -> int:
             system.up()
             with system.capturing():
                 growing = soak(system, minutes=options.minutes, out=options.out)
-            system.settle(limit_s=300)
+            system.settle()
     sys.stdout.write("".join(f"GROWS: {line}\n" for line in growing) or "nothing grows\n")
     return 1 if growing else 0
 

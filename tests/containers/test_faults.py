@@ -137,6 +137,9 @@ def test_recorded_decisions_replay(system: LivingSystem) -> None:
     system.compose.environment["TIANSHU_RECORD"] = "true"
     system.compose.up("onboard", "ground")
     try:
+        wait_until(
+            lambda: all(status.get("recording") for status in system.statuses("onboard", "ground")), "both ends record"
+        )
         system.capture(1)
         system.wait_for_pass(after_aos_s=system.chance.uniform(0.5, PASS_S))
         system.compose.kill("onboard")
