@@ -20,6 +20,7 @@ import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -147,13 +148,19 @@ def _equal_f1(request: Request, scenes: Sequence[CodingScene]) -> DetectionResul
 
 def _curve_of_codec(task: tuple[Request, str]) -> tuple[DetectionPoint, list[DetectionPoint], int | None]:
     request, name = task
-    detector = load_detector(request.model, "openvino", threads=1)
-    policy = load_policy(request.policy) if name in (OURS, ALERTS) else None
-    watched = [one for scene in request.scenes() if (one := WatchedScene.of(scene, detector, policy)) is not None]
+    watched = _watched(request, name in (OURS, ALERTS))
     shares = QUICK_SHARES_PERCENT if request.quick else SHARES_PERCENT
     points, size_bytes = measured(name, watched, request.lossy(), shares)
     counts = sum((one.judge(one.original, one.scene.pixels.nbytes) for one in watched), Counts())
     return point_of("original", 100.0, counts, counts), points, size_bytes
+
+
+@lru_cache(maxsize=2)
+def _watched(request: Request, worked_through: bool) -> tuple[WatchedScene, ...]:
+    """The labelled scenes with their detections, kept for the next codec of this process."""
+    detector = load_detector(request.model, "openvino", threads=1)
+    policy = load_policy(request.policy) if worked_through else None
+    return tuple(one for scene in request.scenes() if (one := WatchedScene.of(scene, detector, policy)) is not None)
 
 
 def _mapped(work: Any, tasks: Sequence[Any], jobs: int) -> list[Any]:

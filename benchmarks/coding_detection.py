@@ -200,7 +200,10 @@ def measured(
 
     counted = [(share, measure(share)) for share in shares_percent]
     points = [point_of(name, share, counts, original) for share, counts in counted if counts is not None]
-    return points, bytes_for_f1(points, measure, F1_SHARE * f1_of(original))
+    size_bytes = bytes_for_f1(points, measure, F1_SHARE * f1_of(original))
+    for one in watched:
+        one.searches.pop(name, None)
+    return points, size_bytes
 
 
 def point_of(name: str, share_percent: float, counts: Counts, original: Counts) -> DetectionPoint:
