@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cfdppy.defs import CfdpState
-from cfdppy.handler.dest import DestHandler, LostSegmentTracker
+from cfdppy.handler.dest import DestHandler, _AckedModeParams
 from cfdppy.handler.source import SourceHandler
 from cfdppy.mib import (
     CheckTimerProvider,
@@ -99,8 +99,8 @@ class Peer:
             shared["seq_num_provider"] = SeqCountProvider(16)
         self.handler = handler(**shared)
         if handler is DestHandler:
-            # All its acknowledged receivers share one tracker unless they are given their own.
-            self.handler._params.acked_params.lost_seg_tracker = LostSegmentTracker()
+            # All receivers of a process share one tracker of lost segments; a handler begins every transaction with it.
+            _AckedModeParams().lost_seg_tracker.reset()
 
     def step(self, pdu: bytes | None) -> list[bytes]:
         """Hands over a PDU, or only time, and fetches what there is to send."""

@@ -16,7 +16,7 @@ from unittest import mock
 
 import cfdp
 from cfdp.filestore import NativeFileStore
-from cfdppy.handler.dest import DestHandler, _AckedModeParams
+from cfdppy.handler.dest import DestHandler
 from cfdppy.handler.source import SourceHandler
 from cfdppy.request import PutRequest
 from spacepackets.cfdp import TransmissionMode
@@ -209,7 +209,6 @@ class CfdpPyDestination(CfdpPyEnd):
 
     def __init__(self, file: Path, *, immediate_nak: bool) -> None:
         super().__init__(DestHandler, GROUND, AIR, immediate_nak=immediate_nak)
-        _AckedModeParams().lost_seg_tracker.reset()  # shared by all receivers of a process
         self._file = file
 
     def is_over(self) -> bool:
