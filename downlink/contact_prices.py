@@ -79,7 +79,8 @@ def price_bound(ranked: SortedGroups, factor: Floats, room_bytes: Floats, prices
     costs = np.append(prices, 0.0)
     steeper = factor.T[:, :, None] - factors
     dearer = (prices[:, None] - costs)[:, None, :]
-    edge = dearer / np.where(steeper == 0, 1.0, steeper)
+    with np.errstate(over="ignore"):  # half-lives far shorter than the gap between contacts: infinite, as it should be
+        edge = dearer / np.where(steeper == 0, 1.0, steeper)
     low = np.where(steeper > 0, edge, 0.0).max(axis=2)
     high = np.where(steeper < 0, edge, np.inf).min(axis=2)
     first = np.arange(contacts)[:, None] <= np.arange(contacts + 1)

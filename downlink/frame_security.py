@@ -107,11 +107,15 @@ class FrameProtector:
         """The least number that the next frame may get."""
         return self._next_number
 
+    def number_at(self, now_ms: int) -> int:
+        """The number that `protect` would use at this time."""
+        clock_number = (now_ms if self._started else now_ms + 1) * NUMBERS_PER_MS
+        return max(self._next_number, clock_number)
+
     def protect(self, open_frame: bytes, now_ms: int) -> bytes:
         """The secured frame, 26 bytes longer. Raises FrameSecurityError once the numbers are used up."""
         check_frame_bytes(len(open_frame))
-        clock_number = (now_ms if self._started else now_ms + 1) * NUMBERS_PER_MS
-        number = max(self._next_number, clock_number)
+        number = self.number_at(now_ms)
         if not 0 < number <= MAX_NUMBER:
             raise FrameSecurityError(f"sequence number {number} at {now_ms} ms does not fit 64 bits; change the key")
         self._started = True

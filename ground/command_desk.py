@@ -5,17 +5,21 @@ executes none out of turn. An order that is issued is durable; a desk that start
 
 Numbers follow the clock (Unix milliseconds) where it is ahead of them, so that a desk whose journal was lost still numbers above what
 the satellite has executed.
+
+The desk's journal also keeps what uplink frames may be numbered: no number of a key is used before one at or above it is durable. So
+none is used twice, whatever becomes of the clock between two starts of the station. Every note is written twice: a bit that flips on the
+disk takes none away.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
 from downlink.command import Command, Order, ReportLink, RequestLayers, decode_command, encode_command
 from downlink.command_report import CommandReport
 from downlink.errors import CommandError
-from downlink.frame_security import SecurityAssociation
+from downlink.frame_security import NUMBERS_PER_MS, SecurityAssociation
 from downlink.journal import Journal
 from downlink.products import LayerAddress
 from downlink.record import Record, RecordKind
@@ -26,7 +30,9 @@ IN_FLIGHT_LIMIT: Final = 8
 """Commands that are on their way at a time; more wait until these are reported."""
 FIRST_REPEAT_MS: Final = 2000
 LONGEST_REPEAT_MS: Final = 30_000
-COMPACT_ABOVE_BYTES: Final = 256 * 1024
+COMPACT_ABOVE_BYTES: Final = 512 * 1024
+NUMBERS_AHEAD: Final = 5000 * NUMBERS_PER_MS
+"""Frame numbers allowed at a time: one short write in five seconds of sending."""
 
 _NO_LAYER: Final = LayerAddress(scene=0, product=0, step=0)
 
@@ -59,10 +65,11 @@ class CommandDesk:
         self._last_number = 0
         self._outstanding: dict[int, _Outstanding] = {}
         self._link_report: ReportLink | None = None
+        self._frame_numbers: dict[int, int] = {}
         for record in journal.records():
             self._replay(record)
         if journal.size_bytes > COMPACT_ABOVE_BYTES:
-            journal.replace(self._live())
+            journal.replace(_twice(self._live()))
 
     @property
     def outstanding(self) -> tuple[Command, ...]:
@@ -83,10 +90,26 @@ class CommandDesk:
                 outstanding=len(self._outstanding),
             )
         command = Command(number=max(1, self._last_number + 1, now_ms), after=0, order=order)
-        self._journal.append([_record({"command": encode_command(command).hex()})])
+        self._journal.append(_twice([_record({"command": encode_command(command).hex()})]))
         self._last_number = command.number
         self._outstanding[command.number] = _Outstanding(command=command)
         return command.number
+
+    def first_frame_number(self, spi: int) -> int:
+        """A number above all that have been used to protect frames with a key."""
+        return self._frame_numbers.get(spi, 0)
+
+    def allow_frame_number(self, spi: int, number: int) -> None:
+        """Durably allow a frame to be protected with this number. Raises JournalError, and then it must not be."""
+        if number < self.first_frame_number(spi):
+            return
+        above = number + NUMBERS_AHEAD
+        note = _record({"key": spi, "frames_below": above})
+        if self._journal.size_bytes > COMPACT_ABOVE_BYTES:
+            self._journal.replace(_twice([*self._live(), note]))
+        else:
+            self._journal.append(_twice([note]))
+        self._frame_numbers[spi] = above
 
     def report_link(self, report: ReportLink) -> None:
         """Have the satellite told what the receiver measured; replaces a report that has not left yet."""
@@ -140,7 +163,7 @@ class CommandDesk:
         fresh = [replace(command, number=number) for number, command in enumerate(unsent, start=self._last_number + 1)]
         notes = [_record({"command": encode_command(command).hex()}) for command in fresh]
         # In this order: torn in the middle, a command is numbered anew and its old number is still open, never lost.
-        self._journal.append([*notes, *(_record({"closed": command.number}) for command in unsent)])
+        self._journal.append(_twice([*notes, *(_record({"closed": command.number}) for command in unsent)]))
         for command in unsent:
             del self._outstanding[command.number]
         self._outstanding.update((command.number, _Outstanding(command=command)) for command in fresh)
@@ -156,12 +179,14 @@ class CommandDesk:
         self.expired_orders += len(late)
 
     def _close(self, numbers: Sequence[int]) -> None:
-        self._journal.append([_record({"closed": number}) for number in numbers])
+        self._journal.append(_twice(_record({"closed": number}) for number in numbers))
         for number in numbers:
             del self._outstanding[number]
 
     def _live(self) -> Iterator[Record]:
         yield _record({"last": self._last_number})
+        for spi, above in self._frame_numbers.items():
+            yield _record({"key": spi, "frames_below": above})
         for one in self._outstanding.values():
             yield _record({"command": encode_command(one.command).hex()})
 
@@ -176,11 +201,17 @@ class CommandDesk:
                     self._outstanding.pop(number, None)
                 case {"last": int(number)}:
                     self._last_number = number
+                case {"key": int(spi), "frames_below": int(above)}:
+                    self._frame_numbers[spi] = max(above, self.first_frame_number(spi))
                 case other:
                     raise CommandDeskError(f"note in the desk's journal says {other!r}, which nobody here can read")
         except (ValueError, CommandError) as error:
             start = record.payload[:80]
             raise CommandDeskError(f"note in the desk's journal cannot be read: {start!r}: {error}") from error
+
+
+def _twice(records: Iterable[Record]) -> tuple[Record, ...]:
+    return tuple(record for record in records for _ in range(2))
 
 
 def _record(note: dict[str, int | str]) -> Record:

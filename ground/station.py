@@ -274,6 +274,7 @@ class GroundStation:
             actions.append(LayersArrived(addresses=tuple(arrived)))
         frame = self._uplink.next_frame(flush=True)
         if frame is not None:
+            self.desk.allow_frame_number(self._protector.spi, self._protector.number_at(now_ms))
             return [*actions, TransmitFrame(frame=self._protector.protect(frame, now_ms))]
         times = (self._destination.next_wakeup_ms(now_ms), self.desk.next_due_ms(), self._link_report_due_ms)
         return [*actions, WakeAt(at_ms=min((time_ms for time_ms in times if time_ms is not None), default=None))]

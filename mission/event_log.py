@@ -130,6 +130,7 @@ class EventRecorder:
                     reboot_lockout_ms=keys.reboot_lockout_ms,
                     layers=layers,
                     commands=commands,
+                    lost_bytes=(journals.layers.lost_bytes, journals.commands.lost_bytes),
                 )
                 self._write(b"B", zstandard.ZstdCompressor(level=1).compress(encode(whole)))
         return EndJournals(
@@ -256,6 +257,10 @@ class WatchedJournal:
     @property
     def size_bytes(self) -> int:
         return self._journal.size_bytes
+
+    @property
+    def lost_bytes(self) -> int:
+        return self._journal.lost_bytes
 
     def _failed(self, operation: str, number: int) -> None:
         self._recorder.journal_failed(JournalFailure(journal=self._name, operation=operation, number=number))

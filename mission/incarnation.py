@@ -56,6 +56,8 @@ class Incarnation:
     """Records in the journal of layers, one after the other. Filled in by the recorder."""
     commands: bytes = b""
     """Records in the journal of the uplink. Filled in by the recorder."""
+    lost_bytes: tuple[int, int] = (0, 0)
+    """What was no record in these two. Filled in by the recorder."""
 
 
 def reference(association: SecurityAssociation) -> KeyReference:

@@ -21,10 +21,12 @@ def ground_station(
 ) -> GroundStation:
     """The ground's end, from what its journals and its snapshot of unfinished files hold."""
     journals = journals or EndJournals()
+    desk = CommandDesk(keys.associations, journals.commands)
+    key = keys.associations[0]
     return GroundStation(
         LayerStore(journals.layers),
-        CommandDesk(keys.associations, journals.commands),
-        FrameProtector(keys.associations[0]),
+        desk,
+        FrameProtector(key, first_number=desk.first_frame_number(key.spi)),
         profile,
         snapshot=snapshot,
         now_ms=now_ms,

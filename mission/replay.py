@@ -101,12 +101,18 @@ def replay(path: Path, associations: Sequence[SecurityAssociation] = ()) -> Repl
 class FailingJournal(MemoryJournal):
     """A journal in memory that fails where the recorded one did."""
 
-    def __init__(self, content: Iterable[Record], name: str) -> None:
+    def __init__(self, content: Iterable[Record], name: str, *, lost_bytes: int) -> None:
+        """`lost_bytes`: what was no record in the recorded one."""
         super().__init__()
         super().append(content)
         self._name = name
+        self._lost_bytes = lost_bytes
         self._counts: dict[str, int] = {}
         self._failures: set[tuple[str, int]] = set()
+
+    @property
+    def lost_bytes(self) -> int:
+        return self._lost_bytes
 
     def next_event(self, failures: Iterable[JournalFailure]) -> None:
         """From here on count again, and fail at these."""
@@ -196,8 +202,8 @@ class _Replayer:
         self._end = incarnation.end
         keys = keys_of(incarnation, self._associations)
         content = journals_of(incarnation)
-        layers = FailingJournal(content.layers.records(), "layers")
-        commands = FailingJournal(content.commands.records(), "commands")
+        layers = FailingJournal(content.layers.records(), "layers", lost_bytes=incarnation.lost_bytes[0])
+        commands = FailingJournal(content.commands.records(), "commands", lost_bytes=incarnation.lost_bytes[1])
         self._journals = layers, commands
         journals = EndJournals(layers=layers, commands=commands)
         if incarnation.end == "onboard":

@@ -1,72 +1,136 @@
-"""A journal on a pretend disk that can lose its power in the middle of a write.
+"""A pretend disk under a real journal: it loses its power, fills up, and its bits rot.
 
-It keeps bytes, not records: after a loss of power the next owner reads what reached the disk and cuts a torn tail off, as
-`downlink.journal.FileJournal` does.
+What is written lies in a cache until it is synchronised. A loss of power keeps what was synchronised and, of the rest, whatever had got
+to the disk by itself: nothing, a part with a torn end, or a length without its content. A process that is merely killed leaves the
+cache as it is. `downlink.journal.FileJournal` runs on top as it does on a real disk.
 """
 
-from collections.abc import Iterable, Iterator
-from itertools import accumulate
+import errno
+from bisect import bisect_right
+from collections.abc import Iterable
 
-from downlink.errors import JournalError
-from downlink.record import Record, encode_record, record_at, scan_records
+from downlink.record import Record, scan_records
+from mission.dice import Dice
 from mission.errors import PowerLost
+
+NO_SPACE = "No space left on device"
 
 
 class SimulatedDisk:
-    """One journal in memory, byte by byte."""
+    """One file, byte by byte (`downlink.journal_file.JournalFile`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str, dice: Dice) -> None:
+        """`dice` decide where power ends within a write, and what of the cache survives."""
+        self.full = False
+        """No room: writes raise OSError once a part of them has been written."""
+        self._name = name
+        self._dice = dice
         self._image = bytearray()
+        self._durable = bytearray()
+        self._dirty_from: int | None = None
         self._powered_bytes: int | None = None
+        self._dies_at_sync: str = ""
 
-    def append(self, records: Iterable[Record]) -> tuple[int, ...]:
-        """Raises PowerLost when the power ends on the way: the bytes written before stay."""
-        encoded = [encode_record(record) for record in records]
-        data = b"".join(encoded)
-        positions = tuple(accumulate(map(len, encoded[:-1]), initial=len(self._image))) if encoded else ()
-        if self._powered_bytes is None:
-            self._image += data
-            return positions
-        written = min(len(data), self._powered_bytes)
-        self._image += data[:written]
-        self._powered_bytes -= written
-        if data and self._powered_bytes == 0:  # also when the last byte was written and nobody heard of it
-            self._powered_bytes = None
+    # ---- the file
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def size_bytes(self) -> int:
+        return len(self._image)
+
+    def read(self, start: int, size_bytes: int) -> bytes:
+        return bytes(self._image[start : start + size_bytes])
+
+    def write(self, start: int, data: bytes) -> None:
+        """Raises PowerLost when the power ends on the way, OSError when the disk is full: some bytes are in the cache then."""
+        if self.full:
+            self._put(start, data[: self._dice.whole(0, len(data))])
+            raise OSError(errno.ENOSPC, NO_SPACE)
+        if self._powered_bytes is None or len(data) < self._powered_bytes:
+            if self._powered_bytes is not None:
+                self._powered_bytes -= len(data)
+            self._put(start, data)
+            return
+        written, self._powered_bytes = self._powered_bytes, None
+        moment = self._dice.pick(("in the write", "before it is synchronised", "once it is synchronised"))
+        if moment == "in the write":
+            self._put(start, data[:written])
             raise PowerLost(self, written, len(data))
-        return positions
+        self._put(start, data)
+        self._dies_at_sync = moment
 
-    def read(self, position: int) -> Record:
-        record = record_at(bytes(self._image[position:]))
-        if record is None:
-            raise JournalError(f"no whole record at byte {position} of {len(self._image)}")
-        return record
+    def truncate(self, size_bytes: int) -> None:
+        self._touch(size_bytes)
+        del self._image[size_bytes:]
 
-    def entries(self) -> Iterator[tuple[int, Record]]:
-        scan = scan_records(bytes(self._image))
-        return zip(scan.offsets, scan.records, strict=True)
+    def sync(self) -> None:
+        """Raises PowerLost where the power ends here, with or without the bytes on the disk."""
+        if self._dies_at_sync.startswith("before"):
+            raise PowerLost(self, 0, len(self._image))
+        if self._dirty_from is not None:
+            del self._durable[self._dirty_from :]
+            self._durable += self._image[self._dirty_from :]
+            self._dirty_from = None
+        if self._dies_at_sync:
+            raise PowerLost(self, len(self._image), len(self._image))
 
-    def records(self) -> Iterator[Record]:
-        return (record for _, record in self.entries())
-
-    def replace(self, records: Iterable[Record]) -> tuple[int, ...]:
-        """Atomic: raises PowerLost with the old content in place."""
-        encoded = [encode_record(record) for record in records]
-        image = b"".join(encoded)
+    def replace(self, pieces: Iterable[bytes]) -> None:
+        """Raises PowerLost or OSError with the old content in place."""
+        image = b"".join(pieces)
+        if self.full:
+            raise OSError(errno.ENOSPC, NO_SPACE)
         if self._powered_bytes is not None and self._powered_bytes <= len(image):
             self._powered_bytes = None
             raise PowerLost(self, 0, len(image))
         self._image[:] = image
-        return tuple(accumulate(map(len, encoded[:-1]), initial=0)) if encoded else ()
+        self._durable[:], self._dirty_from = image, None
 
-    @property
-    def size_bytes(self) -> int:
-        return len(self._image)
+    def sync_name(self) -> None:
+        """`replace` is for good here."""
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+    # ---- faults
 
     def lose_power_after(self, write_bytes: int) -> None:
-        """Let the power end once this many more bytes, at least 1, have been written."""
+        """Let the power end in the write that brings the bytes written to this many more, at least 1."""
         self._powered_bytes = max(1, write_bytes)
 
-    def restart(self) -> None:
-        """Power is back and stays: the torn tail is cut off."""
-        self._powered_bytes = None
-        del self._image[scan_records(bytes(self._image)).consumed :]
+    def keep_power(self) -> None:
+        """Power stays from now on."""
+        self._powered_bytes, self._dies_at_sync = None, ""
+
+    def lose_power(self) -> int:
+        """The cache is gone, but for what had got to the disk by itself; returns the bytes that are gone."""
+        self.keep_power()
+        if self._dirty_from is None:
+            return 0
+        cached = bytes(self._image[self._dirty_from :])
+        self._image[:] = self._durable
+        kept = self._dice.pick((0, self._dice.whole(0, len(cached)), len(cached)))
+        survived = cached[:kept] + bytes(self._dice.whole(0, len(cached) - kept) if self._dice.chance(0.2) else 0)
+        # Where less is kept than was there before, the old bytes show behind it.
+        self._image[self._dirty_from : self._dirty_from + len(survived)] = survived
+        self._durable[:], self._dirty_from = self._image, None
+        return len(cached) - kept
+
+    def rot(self, at_bit: int) -> Record | None:
+        """A bit has flipped; returns the record that it was in, None where it was in none. Raises IndexError beyond the end."""
+        at_byte = at_bit // 8
+        scan = scan_records(bytes(self._image), final=True)
+        index = bisect_right(scan.offsets, at_byte) - 1
+        hit = index >= 0 and at_byte < scan.offsets[index] + scan.records[index].size_bytes
+        self._image[at_byte] ^= 0x80 >> at_bit % 8
+        if at_byte < len(self._durable):
+            self._durable[at_byte] ^= 0x80 >> at_bit % 8
+        return scan.records[index] if hit else None
+
+    def _put(self, start: int, data: bytes) -> None:
+        self._touch(start)
+        self._image[start : start + len(data)] = data
+
+    def _touch(self, start: int) -> None:
+        self._dirty_from = start if self._dirty_from is None else min(start, self._dirty_from)

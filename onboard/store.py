@@ -14,10 +14,12 @@ from typing import Any, Final
 from downlink.errors import LayerError
 from downlink.journal import Journal
 from downlink.products import Layer, LayerAddress, Rung, unpack_addresses
-from downlink.record import Record, RecordKind, encode_record
+from downlink.record import OVERHEAD_BYTES, Record, RecordKind, encode_record
 from onboard.errors import StoreError
 from onboard.valuation import ValuedLayer
 
+NUMBERS_PASSED_OVER: Final = 256
+"""At most so many numbers of files are passed over for damage in the journal."""
 COMPACT_ABOVE_BYTES: Final = 16 * 1024 * 1024
 """Length from which the journal is rewritten whenever it has doubled."""
 
@@ -75,6 +77,8 @@ class ProductStore:
         notes: dict[LayerAddress, Layer] = {}
         for position, record in journal.entries():
             self._replay(position, record, notes)
+        # Bytes that cannot be read may have held numbers of files: none of those may be used again.
+        self._next_file += min(NUMBERS_PASSED_OVER, -(-journal.lost_bytes // OVERHEAD_BYTES))
 
     def add(self, layers: Sequence[ValuedLayer]) -> None:
         """Accept layers durably, all or none. Layers that the store has seen before are passed over."""
@@ -151,7 +155,7 @@ class ProductStore:
     def close_file(self, number: int, *, delivered: bool) -> tuple[LayerAddress, ...]:
         """Note durably that a file is over; returns those of its layers that waited until now and that the ground has."""
         addresses = self._files[number] if delivered else ()
-        fresh = tuple(address for address in addresses if address in self._queued)
+        fresh = tuple(address for address in dict.fromkeys(addresses) if address in self._queued)
         marks = [Record(kind=RecordKind.DELIVERED, address=address) for address in fresh]
         self._journal.append([*marks, _file_record(number, ())])
         for address in fresh:
@@ -202,6 +206,12 @@ class ProductStore:
     def queued_bytes(self) -> int:
         """Bytes of the layers that wait."""
         return self._queued_bytes
+
+    @property
+    def tally(self) -> tuple[int, ...]:
+        """Numbers of which one differs whenever a layer was accepted, delivered or evicted: told at once, however much is stored."""
+        counts = len(self._queued), len(self._delivered), len(self._evicted)
+        return self._captured_bytes, self._queued_bytes, *counts
 
     @property
     def delivered(self) -> frozenset[LayerAddress]:

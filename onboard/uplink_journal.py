@@ -7,11 +7,12 @@ A journal (`downlink.journal`) of notes in JSON, beside that of the product stor
     {"closed": 1770000000123}                 the command of this number is done with
     {"last": 1770000000123}                   number of the last command, at the head of a rewritten journal
 
-What a note says holds once `append` has returned; nothing is accepted before.
+What a note says holds once `append` has returned; nothing is accepted before. Every note is written twice: a bit that flips on the disk
+takes none away.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from downlink.command import CancelRequest, Command, UploadContacts, decode_command, encode_command
@@ -23,8 +24,8 @@ from onboard.errors import StoreError
 
 OPEN_COMMANDS_LIMIT: Final = 64
 """Commands kept open; the oldest gives way."""
-COMPACT_ABOVE_BYTES: Final = 256 * 1024
-"""Length at which the journal is rewritten; what is live takes less than 140 KiB."""
+COMPACT_ABOVE_BYTES: Final = 512 * 1024
+"""Length at which the journal is rewritten; what is live, written twice, takes less than 280 KiB."""
 
 _NO_LAYER: Final = LayerAddress(scene=0, product=0, step=0)
 
@@ -87,10 +88,10 @@ class UplinkJournal:
         """
         if self._rewrite_first or self._journal.size_bytes > COMPACT_ABOVE_BYTES:
             self._rewrite_first = True
-            self._journal.replace([*self._live(), _record(note)])
+            self._journal.replace(_twice([*self._live(), _record(note)]))
             self._rewrite_first = False
         else:
-            self._journal.append([_record(note)])
+            self._journal.append(_twice([_record(note)]))
 
     def _live(self) -> Iterator[Record]:
         for spi, ceiling in self.ceilings.items():
@@ -114,6 +115,10 @@ class UplinkJournal:
                     raise StoreError(f"note in the uplink journal says {other!r}, which nobody here can read")
         except (ValueError, CommandError) as error:
             raise StoreError(f"note in the uplink journal cannot be read: {record.payload[:80]!r}: {error}") from error
+
+
+def _twice(records: Iterable[Record]) -> tuple[Record, ...]:
+    return tuple(record for record in records for _ in range(2))
 
 
 def _record(note: dict[str, int | str]) -> Record:

@@ -61,7 +61,12 @@ EDGES = {
     "asyncio": set(),
     "threading": set(),
     "subprocess": set(),
-    "multiprocessing": {"mission/live/scene_worker.py", "mission/live/publisher.py"},
+    "multiprocessing": {
+        "mission/campaign.py",
+        "mission/cli_simulate.py",
+        "mission/live/scene_worker.py",
+        "mission/live/publisher.py",
+    },
     "signal": {
         "mission/cli_channel.py",
         "mission/live/service.py",

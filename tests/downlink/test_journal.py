@@ -11,7 +11,9 @@ from downlink.errors import JournalError, RecordError
 from downlink.journal import FileJournal, MemoryJournal
 from downlink.products import LayerAddress
 from downlink.record import MARKER, Record, RecordKind, encode_record, scan_records
+from mission.dice import Dice
 from mission.simulated_disk import SimulatedDisk
+from mission.streams import Streams
 
 
 def record(number, payload=b"\x12\x34\x56\x78", kind=RecordKind.LAYER):
@@ -21,7 +23,7 @@ def record(number, payload=b"\x12\x34\x56\x78", kind=RecordKind.LAYER):
 @pytest.fixture(params=["memory", "file", "simulated disk"])
 def journal(request, tmp_path):
     if request.param != "file":
-        yield MemoryJournal() if request.param == "memory" else SimulatedDisk()
+        yield MemoryJournal() if request.param == "memory" else FileJournal(SimulatedDisk("pretend", Dice(Streams(1).generator("disk"))))
         return
     with FileJournal(tmp_path / "deep" / "folder" / "a.journal") as opened:
         yield opened

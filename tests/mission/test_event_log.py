@@ -27,13 +27,14 @@ from mission.event_log import EventRecorder, read_log
 from mission.incarnation import Incarnation
 from mission.link_ends import EndJournals, LinkKeys, onboard_computer
 from mission.replay import replay
-from mission.seeded_flight import KEYS, SeededFlight
+from mission.seeded_flight import SeededFlight
 from mission.seeded_mission import harsh_mission
 from onboard.computer import OnboardComputer
 from onboard.link_events import LayersCaptured
 from onboard.valuation import ValuedLayer
 
 HARSH_SEED = 2
+KEYS = LinkKeys(reboot_lockout_ms=200)
 PROFILE = LinkProfile(frame_bytes=223)
 CONTACT = Contact(
     contact_id=3,
