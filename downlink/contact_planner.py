@@ -36,11 +36,6 @@ class ContactPlanner:
     def __len__(self) -> int:
         return len(self._table)
 
-    @property
-    def waiting_bytes(self) -> int:
-        """Bytes of all layers that the planner knows."""
-        return int(self._table.size_bytes.sum())
-
     def add(self, layers: Iterable[Layer]) -> None:
         """Layers that wait from now on; those whose address is known already are passed over."""
         self._table = self._table.with_layers(layers)

@@ -13,7 +13,6 @@ channel's count has 28 bits: at 1000 frames a second it wraps after three days.
 import binascii
 import struct
 from dataclasses import dataclass
-from functools import lru_cache
 
 from downlink.errors import TransferFrameError
 
@@ -135,42 +134,3 @@ def read_header(frame: bytes) -> tuple[int, int, int, int, int]:
 def packet_zone(frame: bytes) -> bytes:
     """What a frame carries between its header and its error control field."""
     return frame[_HEADER.size : -_ERROR_CONTROL_BYTES]
-
-
-@lru_cache(maxsize=8)
-def idle_data(length: int) -> bytes:
-    """`length` bytes of pseudo-random fill: a 32-cell shift register (taps 1, 2, 22, 32) that starts from all ones.
-
-    Random fill keeps bit transitions on the channel when nothing else is sent.
-    """
-    register, fill = 0xFFFFFFFF, bytearray(length)
-    for index in range(length):
-        for _ in range(8):
-            fill[index] = (fill[index] << 1 | register >> 31) & 0xFF
-            feedback = (register >> 31 ^ register >> 21 ^ register >> 1 ^ register) & 1
-            register = (register << 1 | feedback) & 0xFFFFFFFF
-    return bytes(fill)
-
-
-class IdleFrames:
-    """The frames of virtual channel 63, sent when no other channel has anything to send."""
-
-    def __init__(
-        self, spacecraft_id: int, *, frame_bytes: int = DEFAULT_FRAME_BYTES, next_frame_count: int = 0
-    ) -> None:
-        check_frame_bytes(frame_bytes)
-        self.spacecraft_id = spacecraft_id
-        self.frame_bytes = frame_bytes
-        self.next_frame_count = next_frame_count
-
-    def next_frame(self) -> bytes:
-        """One idle frame."""
-        frame = TransferFrame(
-            spacecraft_id=self.spacecraft_id,
-            vc_id=IDLE_VC_ID,
-            frame_count=self.next_frame_count,
-            first_header_pointer=ONLY_IDLE_DATA,
-            packet_zone=idle_data(self.frame_bytes - FRAME_OVERHEAD_BYTES),
-        )
-        self.next_frame_count = (self.next_frame_count + 1) % FRAME_COUNT_MODULUS
-        return frame.encode()

@@ -132,6 +132,11 @@ class GroundStation:
         return len(self._destination.open_transactions)
 
     @property
+    def unanswered_files(self) -> int:
+        """Files that are whole here, while the satellite has not acknowledged that it knows."""
+        return len(self._destination.unanswered_transactions)
+
+    @property
     def held_bytes(self) -> int:
         """Memory taken by files under way, roughly."""
         return self._destination.held_bytes + self._erasure.held_bytes

@@ -238,6 +238,7 @@ class GroundService:
             scenes_total=len(board.scenes),
             link=link_of(driver, station, strangers=self._port.counts.strangers),
             open_files=0 if station is None else station.open_files,
+            unanswered_files=0 if station is None else station.unanswered_files,
             orders=self._orders_status(station),
             onboard=onboard_of(report),
             housekeeping_received_ms=None if heard is None else heard[1],

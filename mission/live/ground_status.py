@@ -170,6 +170,8 @@ class GroundStatus(ServiceStatus):
     link: GroundLinkStatus
     open_files: int
     """File deliveries under way."""
+    unanswered_files: int = 0
+    """Files that are whole here, while the satellite has not acknowledged that it knows."""
     orders: OrdersStatus
     onboard: dict[str, object] | None
     """What the satellite last said of itself."""

@@ -20,7 +20,7 @@ from downlink.space_packet import (
     idle_packet,
     scan_space_packets,
 )
-from downlink.transfer_frame import ONLY_IDLE_DATA, IdleFrames, TransferFrame, decode_transfer_frame
+from downlink.transfer_frame import IDLE_VC_ID, ONLY_IDLE_DATA, TransferFrame, decode_transfer_frame
 from tests.fuzz.contract import Target, require, value_or_refusal, with_crc16, with_crc32
 from tests.fuzz.tape import Tape
 
@@ -114,8 +114,9 @@ def _frame_seeds() -> list[bytes]:
     frames = [
         TransferFrame(spacecraft_id=0x2A5, vc_id=1, frame_count=0x0ABCDEF, first_header_pointer=3, packet_zone=bytes(range(1, 12))),
         TransferFrame(spacecraft_id=0x3FF, vc_id=62, frame_count=1, first_header_pointer=ONLY_IDLE_DATA, packet_zone=b"\x5a" * 40),
+        TransferFrame(spacecraft_id=0x155, vc_id=IDLE_VC_ID, frame_count=0, first_header_pointer=ONLY_IDLE_DATA, packet_zone=b"\xff" * 7),
     ]  # fmt: skip
-    encoded = [frame.encode() for frame in frames] + [IdleFrames(0x155, frame_bytes=17).next_frame()]
+    encoded = [frame.encode() for frame in frames]
     # Without its check value a frame is sealed again by the target.
     return encoded + [frame[:-2] for frame in encoded]
 

@@ -194,6 +194,18 @@ def test_segments_in_any_order_bring_every_layer_once(order):
     assert sorted(told) == [one.address for one in records]
 
 
+def test_a_whole_file_is_unanswered_until_the_satellite_knows():
+    bench = Bench()
+    for frame in bench.file_frames(record(FIRST_BLOCK)):
+        bench.tell(FrameHeard(frame=frame))
+    assert (bench.station.open_files, bench.station.unanswered_files) == (0, 1)
+    for pdu in bench.pdus():
+        bench.source.receive(pdu.encode(), bench.now_ms)
+    for pdu in iter(lambda: bench.source.next_pdu(bench.now_ms, PROFILE.pdu_bytes), None):
+        bench.tell(FrameHeard(frame=bench.frame(Apid.FILES_DOWN, pdu, VirtualChannel.FILES)))
+    assert bench.station.unanswered_files == 0
+
+
 def test_a_lost_segment_is_asked_for_and_what_came_before_it_is_there_already():
     bench = Bench()
     records = [record(FIRST_BLOCK, step, size_bytes=1500) for step in range(3)]
