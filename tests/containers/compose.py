@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+PAUSE_ATTEMPTS = 5
 COMPOSE = shlex.split(os.environ.get("COMPOSE", "docker compose"))
 
 
@@ -85,8 +86,14 @@ class Compose:
         docker("start", *(self.container(service) for service in services))
 
     def pause(self, service: str) -> None:
-        """Stop every process where it is."""
-        docker("pause", self.container(service))
+        """Stop every process where it is. On a busy machine the kernel's freezer may need more than one attempt."""
+        for attempt in range(PAUSE_ATTEMPTS):
+            try:
+                docker("pause", self.container(service))
+                return
+            except CommandFailedError as error:
+                if "freeze" not in str(error) or attempt == PAUSE_ATTEMPTS - 1:
+                    raise
 
     def unpause(self, service: str) -> None:
         """Let them go on."""

@@ -80,8 +80,10 @@ def system(
         _running.pop().compose.down()
     if not _running:
         _running.append(_new_system(small_scenes, simulated))
+        _running[0].broken = True
         _running[0].compose.down()  # of an interrupted run
         _running[0].up()
+        _running[0].broken = False
     system = _running[0]
     system.reseed(f"{os.environ.get('TIANSHU_TEST_SEED', '0')} {request.node.name}")
     yield system

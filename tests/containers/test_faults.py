@@ -3,13 +3,17 @@
 import json
 import time
 import urllib.request
+import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.containers.compose import CommandFailedError, docker
 from tests.containers.living_system import (
+    AIR,
     CHANNEL_ON_AIR,
     CHANNEL_ON_EARTH,
+    EARTH,
     HERE,
     PASS_S,
     SERVICES,
@@ -18,6 +22,8 @@ from tests.containers.living_system import (
 )
 
 pytestmark = pytest.mark.containers
+
+CHANNEL_ADDRESSES = (("air", CHANNEL_ON_AIR), ("earth", CHANNEL_ON_EARTH))
 
 
 def page_of(system: LivingSystem, path: str) -> str:
@@ -62,7 +68,7 @@ def test_paused(system: LivingSystem) -> None:
     system.settle()
 
 
-@pytest.mark.parametrize(("network", "address"), [("air", CHANNEL_ON_AIR), ("earth", CHANNEL_ON_EARTH)])
+@pytest.mark.parametrize(("network", "address"), CHANNEL_ADDRESSES)
 def test_partition_in_mid_pass(system: LivingSystem, network: str, address: str) -> None:
     system.capture(2)
     system.wait_for_pass(after_aos_s=system.chance.uniform(0.5, PASS_S / 2))
@@ -108,11 +114,11 @@ def test_full_disk(system: LivingSystem, service: str) -> None:
 
 @pytest.mark.parametrize("service", ["onboard", "ground"])
 def test_clock_steps(system: LivingSystem, service: str) -> None:
-    with system.capturing():
-        for skew_ms in (4000, -6000):
-            system.hands(f"echo {skew_ms} > /at/{service}/.skew && mv /at/{service}/.skew /at/{service}/skew_ms")
-            system.wait_at_random(2.0, 4.0)
-        system.hands(f"rm /at/{service}/skew_ms")
+    system.capture(2)
+    for skew_ms in (4000, -6000):
+        system.hands(f"echo {skew_ms} > /at/{service}/.skew && mv /at/{service}/.skew /at/{service}/skew_ms")
+        system.wait_at_random(2.0, 4.0)
+    system.hands(f"rm /at/{service}/skew_ms")
     assert system.status(service)["clock"]["steps"] > 0
     system.settle()
 
@@ -175,37 +181,47 @@ def test_corrupted_frames(system: LivingSystem) -> None:
 
 def test_strangers(system: LivingSystem, image: str) -> None:
     """They send from elsewhere to every port; then from the channel's own address, in its absence."""
-
-    def stranger(network: str, seconds: int, *targets: str, address: tuple[str, ...] = (), port: int = 0) -> None:
-        seed = str(system.chance.randrange(1 << 30))
-        command = ("python3", "-", seed, str(seconds), str(port), *targets)
-        options = ("run", "--rm", "--interactive", "--network", system.compose.network(network), *address)
-        sent = docker(*options, "--entrypoint", command[0], image, *command[1:], stdin=STRANGER)
-        assert int(sent) > 100
-
-    heard = system.status("channel")
-    with system.capturing():
-        stranger("air", 3, "10.78.1.10:7001", "10.78.1.11:7000")
-        stranger("earth", 3, "10.78.2.12:7002", "10.78.2.11:7003", "10.78.2.12:8080")
-        for network, address, own, target in (
-            ("air", CHANNEL_ON_AIR, 7000, "10.78.1.10:7001"),
-            ("earth", CHANNEL_ON_EARTH, 7003, "10.78.2.12:7002"),
-        ):
+    onboard, ground = f"{AIR}.10:7001", f"{EARTH}.12:7002"
+    system.capture(2)
+    with ThreadPoolExecutor() as together:
+        strangers = [
+            together.submit(send_strange_packets, system, image, "air", onboard, f"{CHANNEL_ON_AIR}:7000"),
+            together.submit(send_strange_packets, system, image, "earth", ground, f"{CHANNEL_ON_EARTH}:7003"),
+        ]
+        assert all(stranger.result() > 100 for stranger in strangers)
+        relayed = system.status("channel")["relayed"]
+        assert min(relayed["up"]["strangers"], relayed["down"]["strangers"]) > 100, relayed
+        assert system.status("ground")["link"]["strangers"] > 100
+        for network, _ in CHANNEL_ADDRESSES:
             system.compose.disconnect("channel", network)
-            stranger(network, 3, target, address=("--ip", address), port=own)
+        impostors = [
+            together.submit(send_strange_packets, system, image, "air", onboard, as_peer=(CHANNEL_ON_AIR, 7000)),
+            together.submit(send_strange_packets, system, image, "earth", ground, as_peer=(CHANNEL_ON_EARTH, 7003)),
+        ]
+        assert all(impostor.result() > 100 for impostor in impostors)
+        assert system.status("ground")["link"]["foreign"] > 10
+        for network, address in CHANNEL_ADDRESSES:
             system.compose.connect("channel", network, address)
-    assert heard
     system.settle()
 
 
-STRANGER = (HERE / "stranger.py").read_bytes()
+def send_strange_packets(
+    system: LivingSystem, image: str, network: str, *targets: str, as_peer: tuple[str, int] | None = None
+) -> int:
+    """Three seconds of a stranger on a network, with an address and a port of its own or the channel's; how much it sent."""
+    address, port = as_peer or ("", 0)
+    options = ["run", "--rm", "--interactive", "--network", system.compose.network(network)]
+    options += ["--ip", address] if address else []
+    seed = str(zlib.crc32(network.encode()) + port)
+    script = (HERE / "stranger.py").read_bytes()
+    return int(docker(*options, "--entrypoint", "python3", image, "-", seed, "3", str(port), *targets, stdin=script))
 
 
 def test_ten_reboots(system: LivingSystem) -> None:
-    with system.capturing():
-        for _ in range(10):
-            service = system.chance.choice(("onboard", "onboard", "channel", "ground"))
-            system.compose.kill(service)
-            system.compose.start(service)
-            system.wait_at_random(0.5, 2.5)
+    system.capture(4)
+    for _ in range(10):
+        service = system.chance.choice(("onboard", "onboard", "channel", "ground"))
+        system.compose.kill(service)
+        system.compose.start(service)
+        system.wait_at_random(0.5, 2.5)
     system.settle()
