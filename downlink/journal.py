@@ -36,7 +36,11 @@ class Journal(Protocol):
         """Every record, oldest first."""
 
     def replace(self, records: Iterable[Record]) -> tuple[int, ...]:
-        """Put these records in place of all, atomically; gives the position of each."""
+        """Put these records, which come to the same, in place of all, atomically; gives the position of each.
+
+        Raises JournalError and keeps what it had when it cannot. A crash may bring the old records back, until `append` has
+        returned: it makes sure of the new ones first.
+        """
 
     @property
     def size_bytes(self) -> int:
@@ -95,6 +99,7 @@ class FileJournal:
         """Bytes in the middle of the file that are no record."""
         self.torn_bytes = 0
         """Bytes that were cut off its end."""
+        self._name_is_synced = True
         try:
             self._file: JournalFile = DiskFile(file) if isinstance(file, Path) else file
             self._end = self._cut_torn_tail()
@@ -109,6 +114,7 @@ class FileJournal:
         data = b"".join(encoded)
         if not data:
             return ()
+        self._sync_name()
         try:
             self._file.write(self._end, data)
             self._file.sync()
@@ -151,14 +157,10 @@ class FileJournal:
             raise JournalError(
                 f"cannot rewrite journal {self._file.name}: {error.strerror}; the old one is unchanged"
             ) from error
-        self._end = sum(lengths)
-        try:
-            self._file.sync_name()
-        except OSError as error:
-            raise JournalError(
-                f"journal {self._file.name} is rewritten, but its folder is not on the disk yet: {error.strerror}; "
-                "until it is, a crash may bring the old journal back"
-            ) from error
+        self._end, self._name_is_synced = sum(lengths), False
+        # From here on positions are those of the new file, whatever becomes of its name.
+        with suppress(JournalError):
+            self._sync_name()
         return tuple(accumulate(lengths[:-1], initial=0)) if lengths else ()
 
     @property
@@ -177,6 +179,19 @@ class FileJournal:
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+    def _sync_name(self) -> None:
+        """A file that was put in place is found there after a crash: before that nothing may be added to it. Raises JournalError."""
+        if self._name_is_synced:
+            return
+        try:
+            self._file.sync_name()
+        except OSError as error:
+            raise JournalError(
+                f"cannot append to journal {self._file.name}: it was rewritten, and its folder is not on the disk yet: "
+                f"{error.strerror}; its {self._end} bytes are safe, repeat"
+            ) from error
+        self._name_is_synced = True
 
     def _cut_torn_tail(self) -> int:
         """Where the records end. What follows the last whole one is cut off, unless it may be a damaged one with others behind it."""

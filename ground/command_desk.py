@@ -106,9 +106,8 @@ class CommandDesk:
         above = number + NUMBERS_AHEAD
         note = _record({"key": spi, "frames_below": above})
         if self._journal.size_bytes > COMPACT_ABOVE_BYTES:
-            self._journal.replace(_twice([*self._live(), note]))
-        else:
-            self._journal.append(_twice([note]))
+            self._journal.replace(_twice(self._live()))
+        self._journal.append(_twice([note]))
         self._frame_numbers[spi] = above
 
     def report_link(self, report: ReportLink) -> None:

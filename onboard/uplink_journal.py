@@ -42,7 +42,6 @@ class UplinkJournal:
         self.open_commands: dict[int, Command] = {}
         """By number, in the order in which they were accepted."""
         self._journal = journal
-        self._rewrite_first = False
         for record in journal.records():
             self._replay(record)
 
@@ -82,16 +81,10 @@ class UplinkJournal:
                 del self.open_commands[number]
 
     def _write(self, note: dict[str, int | str]) -> None:
-        """One note, or all that is live and the note, where the journal has grown long.
-
-        When a rewriting fails it is open which journal a crash would leave. So nothing is appended until one has succeeded.
-        """
-        if self._rewrite_first or self._journal.size_bytes > COMPACT_ABOVE_BYTES:
-            self._rewrite_first = True
-            self._journal.replace(_twice([*self._live(), _record(note)]))
-            self._rewrite_first = False
-        else:
-            self._journal.append(_twice([_record(note)]))
+        """One note, after all that is live has taken the place of a journal that has grown long."""
+        if self._journal.size_bytes > COMPACT_ABOVE_BYTES:
+            self._journal.replace(_twice(self._live()))
+        self._journal.append(_twice([_record(note)]))
 
     def _live(self) -> Iterator[Record]:
         for spi, ceiling in self.ceilings.items():

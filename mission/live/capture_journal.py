@@ -110,9 +110,8 @@ class CaptureJournal:
 
     def _write(self, note: dict[str, Any]) -> None:
         if self._journal.size_bytes > COMPACT_ABOVE_BYTES:
-            self._journal.replace([*(_record(live) for live in self._live()), _record(note)])
-        else:
-            self._journal.append([_record(note)])
+            self._journal.replace([_record(live) for live in self._live()])
+        self._journal.append([_record(note)])
 
     def _live(self) -> list[dict[str, Any]]:
         """Notes that come to the same as all that were written."""

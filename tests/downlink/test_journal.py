@@ -23,7 +23,11 @@ def record(number, payload=b"\x12\x34\x56\x78", kind=RecordKind.LAYER):
 @pytest.fixture(params=["memory", "file", "simulated disk"])
 def journal(request, tmp_path):
     if request.param != "file":
-        yield MemoryJournal() if request.param == "memory" else FileJournal(SimulatedDisk("pretend", Dice(Streams(1).generator("disk"))))
+        yield (
+            MemoryJournal()
+            if request.param == "memory"
+            else FileJournal(SimulatedDisk("pretend", Dice(Streams(1).generator("disk"))))
+        )
         return
     with FileJournal(tmp_path / "deep" / "folder" / "a.journal") as opened:
         yield opened
@@ -199,15 +203,25 @@ def test_bytes_that_cannot_be_synchronised_are_not_promised(tmp_path, monkeypatc
     assert [path.name for path in tmp_path.iterdir()] == ["a.journal"]
 
 
-def test_a_rewritten_journal_is_the_one_written_to_even_when_its_folder_cannot_be_synchronised(tmp_path, monkeypatch):
+def test_a_journal_rewritten_in_a_folder_that_cannot_be_synchronised_is_read_and_not_added_to_until_it_can(
+    tmp_path, monkeypatch
+):
+    """A crash may bring the old file back: what was appended to the new one would be gone."""
     journal = FileJournal(path := tmp_path / "a.journal")
-    journal.append([record(1)])
+    journal.append([record(1, bytes(range(50))), record(2)])
     monkeypatch.setattr("downlink.journal_file._sync_directory", _no_space)
-    with pytest.raises(JournalError, match="is rewritten, but"):
-        journal.replace([record(2)])
-    journal.append([record(3)])
+    kept = [record(2), record(9, b"\xfe"), record(5, bytes(range(30)))]
+    positions = journal.replace(kept)
+    assert [journal.read(position) for position in positions] == kept
+    for _ in range(2):
+        with pytest.raises(JournalError, match="was rewritten, and its folder is not on the disk yet: No space"):
+            journal.append([record(3)])
+    kept = kept[1:]
+    assert [journal.read(position) for position in journal.replace(kept)] == kept
+    monkeypatch.undo()
+    assert journal.read(*journal.append([record(4)])) == record(4)
     journal.close()
-    assert opened_without_folder(path) == [record(2), record(3)]
+    assert opened_without_folder(path) == [*kept, record(4)]
 
 
 def opened_without_folder(path):

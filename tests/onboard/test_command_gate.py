@@ -1,5 +1,7 @@
 """The command gate: what is accepted once, what is refused, and that no loss of power opens it to a replay."""
 
+import errno
+import os
 from random import Random
 
 import pytest
@@ -342,31 +344,30 @@ def test_the_journal_stays_short_and_says_the_same_when_rewritten(monkeypatch):
     assert again.hear(ground.frame(now_ms=NOW_MS)).refusal is FrameRefusal.REPLAYED
 
 
-def test_a_failed_rewriting_is_made_good_before_anything_is_accepted(monkeypatch):
-    """Which of two journals a crash leaves is open until the folder is on the disk: nothing may be appended to either."""
-    monkeypatch.setattr("onboard.uplink_journal.COMPACT_ABOVE_BYTES", 300)
+def test_a_failed_rewriting_is_made_good_before_anything_is_accepted(monkeypatch, tmp_path):
+    """Which of two journals a crash leaves is open until the folder is on the disk: nothing is accepted that only one would hold."""
+    monkeypatch.setattr("onboard.uplink_journal.COMPACT_ABOVE_BYTES", 1000)
+    failing = []
 
-    class Unsynced(MemoryJournal):
-        failures = 2
-        certain = True
+    def sync(path):
+        if failing:
+            failing.pop()
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-        def append(self, records):
-            assert self.certain, "appended to a journal that a crash may take back"
-            return super().append(records)
-
-        def replace(self, records):
-            positions = super().replace(records)
-            self.certain = not self.failures
-            if not self.certain:
-                self.failures -= 1
-                raise JournalError("the folder is not on the disk")
-            return positions
-
-    journal, ground = Unsynced(), Ground()
-    ours = gate(journal, ahead_ms=1)
-    refusals = [ours.hear(ground.frame(now_ms=NOW_MS + 10 * step)).refusal for step in range(12)]
-    assert refusals.count(FrameRefusal.UNSAVED) == 2
-    assert refusals[-1] is None
+    with FileJournal(tmp_path / "uplink.journal") as journal:
+        monkeypatch.setattr("downlink.journal_file._sync_directory", sync)
+        ground, ours = Ground(), gate(journal, ahead_ms=1)
+        refusals = []
+        for step in range(24):
+            if step == 4:
+                failing += [None] * 4
+            refusals.append(ours.hear(ground.frame(now_ms=NOW_MS + 10 * step)).refusal)
+        assert journal.size_bytes < 2000, "it was rewritten"
+        assert not failing
+        assert refusals.count(FrameRefusal.UNSAVED) == 3
+        assert refusals[-1] is None
+        again = gate(journal)
+    assert again.hear(ground.frame(now_ms=NOW_MS + 200)).refusal is FrameRefusal.REPLAYED
 
 
 @settings(max_examples=15, deadline=None)

@@ -1,6 +1,8 @@
 """The product store: nothing accepted is forgotten, nothing is counted twice, through restarts, torn writes and compaction."""
 
+import errno
 import json
+import os
 import tempfile
 from pathlib import Path
 
@@ -181,6 +183,36 @@ def test_compaction_keeps_the_accounts_and_lets_the_bytes_go():
     assert again.backlog() == store.backlog()
     again.add([valued(2), valued(6)])
     assert again.account() == before
+
+
+def test_layers_are_found_where_they_lie_after_a_compaction_whose_folder_could_not_be_synchronised(
+    tmp_path, monkeypatch
+):
+    with FileJournal(tmp_path / "products.journal") as journal:
+        store = ProductStore(journal)
+        store.add([valued(number) for number in range(8)])
+        store.mark_delivered([address(0), address(3)])
+        store.open_file([address(2), address(5)])
+        with monkeypatch.context() as failing:
+            failing.setattr("downlink.journal_file._sync_directory", _no_space)
+            store.compact()
+            with pytest.raises(JournalError, match="its folder is not on the disk"):
+                store.add([valued(8)])
+        _check_payloads(store, (1, 2, 4, 5, 6, 7))
+        store.add([valued(8)])
+        _check_payloads(store, (1, 2, 4, 5, 6, 7, 8))
+    with FileJournal(tmp_path / "products.journal") as journal:
+        _check_payloads(ProductStore(journal), (1, 2, 4, 5, 6, 7, 8))
+
+
+def _check_payloads(store, numbers):
+    assert {one.address: store.payload(one.address) for one in store.backlog()} == {
+        address(number): valued(number).payload for number in numbers
+    }
+
+
+def _no_space(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 def test_a_journal_of_layers_that_wait_no_more_is_rewritten_when_it_has_grown_long(monkeypatch):
