@@ -93,6 +93,10 @@ class FrameProtector:
     of Unix time. As long as fewer than 256 frames are protected in a millisecond, every number used before a time t lies below
     256 (t + 1); a protector that starts at t without knowing anything begins there. So a restarted sender needs no
     memory, only a clock that is not set back by more than it was away; where that cannot be had, keep `next_number`.
+
+    A first number ahead of the clock stays ahead of it: numbers run on from there at the same pace. A receiver that has
+    started again, and refuses all numbers of the next few seconds, hears the sender after these seconds, not only when the
+    clock has come to where it was.
     """
 
     def __init__(self, association: SecurityAssociation, *, first_number: int = 0) -> None:
@@ -100,7 +104,8 @@ class FrameProtector:
         self.spi = association.spi
         self._gmac = AesGmac(association.key)
         self._next_number = first_number
-        self._started = False
+        self._ahead: int | None = None
+        """How far the numbers run before the clock; None before the first frame."""
 
     @property
     def next_number(self) -> int:
@@ -109,8 +114,9 @@ class FrameProtector:
 
     def number_at(self, now_ms: int) -> int:
         """The number that `protect` would use at this time."""
-        clock_number = (now_ms if self._started else now_ms + 1) * NUMBERS_PER_MS
-        return max(self._next_number, clock_number)
+        if self._ahead is None:
+            return max(self._next_number, (now_ms + 1) * NUMBERS_PER_MS)
+        return max(self._next_number, now_ms * NUMBERS_PER_MS + self._ahead)
 
     def protect(self, open_frame: bytes, now_ms: int) -> bytes:
         """The secured frame, 26 bytes longer. Raises FrameSecurityError once the numbers are used up."""
@@ -118,7 +124,8 @@ class FrameProtector:
         number = self.number_at(now_ms)
         if not 0 < number <= MAX_NUMBER:
             raise FrameSecurityError(f"sequence number {number} at {now_ms} ms does not fit 64 bits; change the key")
-        self._started = True
+        if self._ahead is None:
+            self._ahead = max(0, number - (now_ms + 1) * NUMBERS_PER_MS)
         self._next_number = number + 1
         header = open_frame[:PRIMARY_HEADER_BYTES]
         message = (

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from downlink.errors import FrameSecurityError, TransferFrameError
 from downlink.frame_security import (
     MAX_NUMBER,
+    NUMBERS_PER_MS,
     SECURITY_BYTES,
     AuthenticFrame,
     FrameProtector,
@@ -191,6 +192,17 @@ def test_a_kept_number_and_a_clock_set_back_use_no_number_twice():
     last = number_of(before.protect(open_frame(), NOW_MS))
     after = FrameProtector(OUR, first_number=before.next_number)
     assert number_of(after.protect(open_frame(), NOW_MS - 3_600_000)) == last + 1
+
+
+def test_after_a_clock_set_back_numbers_go_on_at_the_pace_of_the_clock():
+    """Or a receiver that has started again would refuse all of them until the clock is where it was."""
+    before = FrameProtector(OUR)
+    last = number_of(before.protect(open_frame(), NOW_MS))
+    after = FrameProtector(OUR, first_number=before.next_number)
+    back_ms = NOW_MS - 3_600_000
+    assert number_of(after.protect(open_frame(), back_ms)) == last + 1
+    assert number_of(after.protect(open_frame(), back_ms + 5_000)) >= last + 4_999 * NUMBERS_PER_MS
+    assert number_of(after.protect(open_frame(), back_ms + 4_000)) > last + 4_999 * NUMBERS_PER_MS  # never back
 
 
 def test_numbers_end_before_they_wrap():
