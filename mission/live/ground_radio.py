@@ -164,17 +164,21 @@ class GroundRadio:
         else:
             self.unsaved = ""
 
-    def check_clock(self) -> None:
-        """Compare with the wall clock; where it has gone back, build the core again: it remembers times that are still to come."""
+    def check_clock(self) -> int:
+        """Compare with the wall clock; where it has gone back, build the core again: it remembers times that are still to come.
+
+        Returns the step that was taken, milliseconds.
+        """
         step_ms = self._clock.check()
         if step_ms == 0:
-            return
+            return 0
         self.clock_steps += 1
         self._log.warning("clock stepped", step_ms=step_ms)
         if step_ms < 0:
             self.clock_restarts += 1
             self.save()
             self._build()
+        return step_ms
 
     def close(self) -> None:
         """Close the journals; the core is gone."""

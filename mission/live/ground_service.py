@@ -126,7 +126,7 @@ class GroundService:
         self._timer = self._service.after(max(SMALLEST_REST_S, rest_s), self._radio_turn)
 
     def _check_clock(self) -> None:
-        self.radio.check_clock()
+        self._line.board.clock_stepped(self.radio.check_clock())
         self._radio_turn()
 
     def _save_in_contact(self) -> None:

@@ -126,6 +126,12 @@ class SceneBoard:
         board.due_ms = now_ms + max(SHORTEST_REST_MS, REST_PER_WORK * (now_ms - self._ordered_ms))
         self._keep([_published_note(told)])
 
+    def clock_stepped(self, step_ms: int) -> None:
+        """The wall clock was set, forward where above 0: rests last as long as they would have."""
+        self._ordered_ms += step_ms
+        for board in self.scenes.values():
+            board.due_ms += step_ms
+
     def newest_first(self, limit: int) -> tuple[BoardScene, ...]:
         """So many scenes, the highest numbers first: numbers rise with captures."""
         return tuple(self.scenes[number] for number in sorted(self.scenes, reverse=True)[:limit])

@@ -175,3 +175,20 @@ def test_the_newest_scenes_come_first_and_the_list_is_bounded(limit):
     bench = Bench()
     bench.arrive(*(address(scene, FIRST_BLOCK) for scene in (5, 9, 2, 7)))
     assert [scene.scene for scene in bench.board.newest_first(limit)] == [9, 7, 5, 2][:limit]
+
+
+@pytest.mark.parametrize("step_ms", [3_600_000, -3_600_000])
+def test_a_clock_that_is_set_makes_no_rest_longer_or_shorter(step_ms):
+    bench = Bench()
+    bench.arrive(address(1, SUMMARY_PRODUCT))
+    order = bench.order()
+    bench.now_ms += 1_000 + step_ms  # while the publisher works
+    bench.board.clock_stepped(step_ms)
+    bench.board.take(bench.published(order), bench.now_ms)
+    bench.arrive(address(1, FIRST_BLOCK))
+    bench.now_ms += step_ms  # and while the scene rests
+    bench.board.clock_stepped(step_ms)
+    bench.now_ms += SHORTEST_REST_MS - 1
+    assert bench.order() is None
+    bench.now_ms += 1
+    assert bench.order() is not None
