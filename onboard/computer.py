@@ -35,6 +35,7 @@ from onboard.link_events import (
     LayersDelivered,
     LayersEvicted,
     LayersSent,
+    RoomWanted,
 )
 from onboard.sending_order import SendingOrder
 from onboard.store import ProductStore
@@ -83,6 +84,9 @@ class OnboardComputer:
         match event:
             case LayersCaptured():
                 return self._capture(event, now_ms)
+            case RoomWanted():
+                self.store.make_room()
+                return []
             case HousekeepingTaken():
                 self._housekeeping.take(event.report)
                 return []

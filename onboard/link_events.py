@@ -34,8 +34,14 @@ class ContactsExpected:
     """In place of those expected before; one that goes on is among them."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomWanted:
+    """The disk has no room for the layers that come next."""
+
+
 Event = (
     LayersCaptured
+    | RoomWanted
     | HousekeepingTaken
     | ContactsExpected
     | ContactStarted

@@ -22,6 +22,10 @@ NUMBERS_PASSED_OVER: Final = 256
 """At most so many numbers of files are passed over for damage in the journal."""
 COMPACT_ABOVE_BYTES: Final = 16 * 1024 * 1024
 """Length from which the journal is rewritten whenever it has doubled."""
+NOTE_LIMIT_BYTES: Final = 256
+"""More than what is noted of a waiting layer, and of its place in a file, takes beside its bytes."""
+MARK_BYTES: Final = OVERHEAD_BYTES + 8
+"""What is kept of a layer that was delivered or given up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,8 +182,24 @@ class ProductStore:
     def compact_when_long(self) -> None:
         """Keep the journal within twice what waits and what is marked, or `COMPACT_ABOVE_BYTES`. Raises JournalError."""
         if self._journal.size_bytes > self._compact_above_bytes:
-            self.compact()
-            self._compact_above_bytes = max(COMPACT_ABOVE_BYTES, 2 * self._journal.size_bytes)
+            self.make_room()
+
+    def make_room(self) -> None:
+        """Give the disk back what nobody needs any more. Raises JournalError."""
+        self.compact()
+        self._compact_above_bytes = max(COMPACT_ABOVE_BYTES, 2 * self._journal.size_bytes)
+
+    @property
+    def journal_bytes(self) -> int:
+        """Length of the journal."""
+        return self._journal.size_bytes
+
+    @property
+    def kept_bytes(self) -> int:
+        """The journal is no longer than this after `make_room`."""
+        waiting_bytes = self._queued_bytes + len(self._queued) * (2 * OVERHEAD_BYTES + NOTE_LIMIT_BYTES)
+        marks_bytes = (len(self._delivered) + len(self._evicted)) * MARK_BYTES
+        return waiting_bytes + marks_bytes + NOTE_LIMIT_BYTES + len(self.erasure_state or b"")
 
     def compact(self) -> None:
         """Rewrite the journal without the bytes of layers that no longer wait; their marks and sizes stay."""

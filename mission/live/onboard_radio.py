@@ -26,7 +26,7 @@ from mission.onboard_end import onboard_computer
 from mission.scenario import Scenario
 from onboard.computer import OnboardComputer
 from onboard.errors import StoreError
-from onboard.link_events import ContactsExpected, LayersCaptured, LayersDelivered, LayersEvicted
+from onboard.link_events import ContactsExpected, LayersCaptured, LayersDelivered, LayersEvicted, RoomWanted
 from onboard.policy import load_policy
 from onboard.valuation import ValuedLayer
 
@@ -43,6 +43,8 @@ SETTLED_S: Final = 5.0
 """A core that lasted so long, or has kept layers, is well again."""
 MARKS_ROOM_BYTES: Final = 4 * 1024 * 1024
 """Layers leave so much of the disk free: what was delivered can still be noted, and only that makes room again."""
+REWRITING_ROOM_BYTES: Final = 1024 * 1024
+"""Of this, so much stays free while the journal is rewritten beside itself, without what was delivered."""
 CORE_ERRORS: Final = (JournalError, StoreError, OSError)
 """What the disk can do to a core."""
 
@@ -178,6 +180,9 @@ class OnboardRadio:
         needed_bytes = sum(valued.layer.size_bytes for valued in layers) + MARKS_ROOM_BYTES
         try:
             free_bytes = shutil.disk_usage(self._state).free
+            if self._room_can_be_made(free_bytes, needed_bytes) and self.tell(RoomWanted()):
+                free_bytes = shutil.disk_usage(self._state).free
+                self._log.info("room made", free_bytes=free_bytes)
         except OSError as error:
             self.no_room = f"cannot ask for free space under {self._state}: {error.strerror}"
             return False
@@ -192,6 +197,14 @@ class OnboardRadio:
         if kept:
             self._last_problem = ""
         return kept
+
+    def _room_can_be_made(self, free_bytes: int, needed_bytes: int) -> bool:
+        """Whether the journal, rewritten without what was delivered, would leave as much free as is needed."""
+        if self.computer is None or free_bytes >= needed_bytes:
+            return False
+        store = self.computer.store
+        gained_bytes = store.journal_bytes - store.kept_bytes
+        return free_bytes + gained_bytes >= needed_bytes and store.kept_bytes + REWRITING_ROOM_BYTES <= free_bytes
 
     def check_clock(self) -> None:
         """Compare with the wall clock; where it has gone back, build the core again: it remembers times that are still to come."""

@@ -129,15 +129,19 @@ def test_a_disk_that_refuses_costs_the_core_not_the_service(bench: Bench, monkey
 
 
 def _next_block() -> tuple[ValuedLayer, ...]:
+    return _next_block_of(19)
+
+
+def _next_block_of(size_bytes: int) -> tuple[ValuedLayer, ...]:
     layer = Layer(
         address=LayerAddress(scene=4, product=1, step=0),
         rung=Rung.PREVIEW,
-        size_bytes=19,
+        size_bytes=size_bytes,
         value=1.0,
         half_life_s=60.0,
         captured_ms=AOS_MS,
     )
-    return (ValuedLayer(layer=layer, payload=b"x"),)
+    return (ValuedLayer(layer=layer, payload=b"x" * (size_bytes - 18)),)
 
 
 def test_layers_leave_room_for_marks_and_the_core_lives_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,6 +154,27 @@ def test_layers_leave_room_for_marks_and_the_core_lives_on(bench: Bench, monkeyp
     assert bench.radio.computer is not None and bench.radio.problem == ""
     Usage.free += 1
     assert bench.radio.keep(BLOCK) and bench.radio.no_room == ""
+
+
+def test_on_a_small_disk_what_was_delivered_makes_room(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The journal is far shorter than what has it rewritten otherwise, and the disk has room for one block and the marks."""
+
+    class Usage:
+        @property
+        def free(self) -> int:
+            return MARKS_ROOM_BYTES + 5000 - (bench.state / LAYERS_FILE).stat().st_size
+
+    monkeypatch.setattr("mission.live.onboard_radio.shutil.disk_usage", lambda path: Usage())
+    assert bench.radio.keep(BLOCK)
+    assert not bench.radio.keep(_next_block_of(3018)) and bench.radio.no_room
+    assert (bench.state / LAYERS_FILE).stat().st_size > 3000  # what waits is not touched
+    assert bench.radio.computer is not None
+    bench.radio.computer.store.mark_delivered([valued.layer.address for valued in BLOCK])
+    assert bench.radio.keep(_next_block_of(3018)) and bench.radio.no_room == ""
+    bench.start()
+    assert bench.radio.computer is not None
+    assert {layer.address.scene for layer in bench.radio.computer.store.backlog()} == {4}
+    assert bench.radio.computer.store.delivered == {valued.layer.address for valued in BLOCK}
 
 
 def test_what_was_kept_is_there_after_a_crash_at_any_instant(bench: Bench) -> None:
