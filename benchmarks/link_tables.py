@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from multiprocessing import cpu_count
 from pathlib import Path
 from typing import Any, Literal
 
 from benchmarks import erasure, link_budget, link_overhead, link_peers, link_throughput, low_signal, uplink_security
 from benchmarks.low_signal_curves import LEVELS_DB, Comparison
 from benchmarks.low_signal_scene import observe
-from mission.campaign import run_campaign
+from mission.campaign import Campaign, run_campaign
 from mission.progress import ProgressBars
 
 TableName = Literal[
@@ -142,7 +143,7 @@ def _makers(sizes: Sizes, bars: ProgressBars, data: Path | None) -> Iterator[tup
 
 
 def _missions(count: int, bars: ProgressBars) -> dict[str, Any]:
-    return run_campaign(first=0, count=count, bars=bars, harsh=True).model_dump(mode="json")
+    return run_campaign(Campaign(first=0, count=count, harsh_every=1, jobs=cpu_count()), bars).model_dump(mode="json")
 
 
 def _low_signal(shares: tuple[float, ...], data: Path | None) -> list[tuple[float, Comparison]]:

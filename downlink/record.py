@@ -41,9 +41,9 @@ class RecordKind(IntEnum):
     LAYER = 1
     """The bytes of a layer."""
     DELIVERED = 2
-    """A mark without payload: the ground has acknowledged this layer."""
+    """A mark: the ground has acknowledged this layer. The payload is its size, 8 bytes."""
     EVICTED = 3
-    """A mark without payload: this layer was given up to make room."""
+    """A mark: this layer was given up to make room. The payload is its size, 8 bytes."""
     NOTE = 4
     """A store's own note as JSON; never travels."""
     FILE = 5
@@ -62,7 +62,7 @@ class Record:
     address: LayerAddress
     """The layer it speaks of."""
     payload: bytes = b""
-    """Its bytes; empty for marks."""
+    """Its bytes."""
 
     @property
     def size_bytes(self) -> int:

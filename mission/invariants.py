@@ -83,7 +83,8 @@ class Invariants:
     @property
     def lost_layers(self) -> int:
         """Layers whose only copy rotted, on board or on the ground."""
-        return len(self._lost_on_board()) + len(self._rotted_on_ground & self._arrived - self._held)
+        lost_on_ground = (self._rotted_on_ground & self._delivered) - self._held
+        return len((self._lost_on_board() | lost_on_ground) - self._held)
 
     # ---- safety
 

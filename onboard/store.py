@@ -123,7 +123,7 @@ class ProductStore:
     def mark_delivered(self, addresses: Iterable[LayerAddress]) -> tuple[LayerAddress, ...]:
         """Note durably that the ground has these; returns those that were waiting until now."""
         fresh = tuple(address for address in dict.fromkeys(addresses) if address in self._queued)
-        self._journal.append(Record(kind=RecordKind.DELIVERED, address=address) for address in fresh)
+        self._journal.append(self._mark(RecordKind.DELIVERED, address) for address in fresh)
         for address in fresh:
             self._settle(address, self._delivered)
         return fresh
@@ -133,7 +133,7 @@ class ProductStore:
         chosen = tuple(dict.fromkeys(addresses))
         for address in chosen:
             self._waiting(address)
-        self._journal.append(Record(kind=RecordKind.EVICTED, address=address) for address in chosen)
+        self._journal.append(self._mark(RecordKind.EVICTED, address) for address in chosen)
         for address in chosen:
             self._settle(address, self._evicted)
 
@@ -160,7 +160,7 @@ class ProductStore:
         """Note durably that a file is over; returns those of its layers that waited until now and that the ground has."""
         addresses = self._files[number] if delivered else ()
         fresh = tuple(address for address in dict.fromkeys(addresses) if address in self._queued)
-        marks = [Record(kind=RecordKind.DELIVERED, address=address) for address in fresh]
+        marks = [self._mark(RecordKind.DELIVERED, address) for address in fresh]
         self._journal.append([*marks, _file_record(number, ())])
         for address in fresh:
             self._settle(address, self._delivered)
@@ -212,7 +212,7 @@ class ProductStore:
         """Marks first, then each waiting layer's note and bytes, read one at a time."""
         for marks, kind in ((self._delivered, RecordKind.DELIVERED), (self._evicted, RecordKind.EVICTED)):
             for address, size_bytes in marks.items():
-                yield Record(kind=kind, address=address, payload=size_bytes.to_bytes(8, "big"))
+                yield _mark_record(kind, address, size_bytes)
         # The last number used must not be forgotten with its file.
         yield _file_record(max(0, self._next_file - 1), self._files.get(self._next_file - 1, ()))
         for number, addresses in self._files.items():
@@ -271,6 +271,10 @@ class ProductStore:
         self._queued_bytes -= size_bytes
         marks[address] = size_bytes
 
+    def _mark(self, kind: RecordKind, address: LayerAddress) -> Record:
+        """A mark for a waiting layer. It stands for itself: where the layer's own record is damaged, what became of it is still known."""
+        return _mark_record(kind, address, self._queued[address].layer.size_bytes)
+
     def _waiting(self, address: LayerAddress) -> WaitingLayer:
         try:
             return self._queued[address]
@@ -325,6 +329,10 @@ def valued_layers(records: Iterable[Record]) -> tuple[ValuedLayer, ...]:
         elif record.kind is RecordKind.LAYER and record.address in notes:
             found.append(ValuedLayer(layer=notes.pop(record.address), payload=record.payload))
     return tuple(found)
+
+
+def _mark_record(kind: RecordKind, address: LayerAddress, size_bytes: int) -> Record:
+    return Record(kind=kind, address=address, payload=size_bytes.to_bytes(8, "big"))
 
 
 def _file_record(number: int, addresses: Sequence[LayerAddress]) -> Record:

@@ -1,12 +1,14 @@
 """The command desk: order, repetition, acknowledgement and restarts, alone and against the gate on board over a lossy link."""
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from downlink.command import CancelRequest, DropScene, ReportLink, RequestLayers, decode_command
 from downlink.command_report import CommandReport, UplinkCounts
-from downlink.errors import CommandError
+from downlink.errors import CommandError, JournalError
 from downlink.frame_assembler import FrameAssembler
 from downlink.frame_security import SECURITY_BYTES, FrameProtector, SecurityAssociation
 from downlink.journal import FileJournal, MemoryJournal
@@ -17,6 +19,9 @@ from downlink.record import Record, RecordKind
 from downlink.requests import LayerRequest
 from ground.command_desk import FIRST_REPEAT_MS, IN_FLIGHT_LIMIT, OUTSTANDING_LIMIT, CommandDesk
 from ground.errors import CommandDeskError
+from mission.dice import Dice
+from mission.simulated_disk import SimulatedDisk
+from mission.streams import Streams
 from onboard.command_gate import CommandGate
 
 OUR = SecurityAssociation(spi=0x1234, key=bytes(range(0x10, 0x30)))
@@ -198,7 +203,11 @@ def test_over_a_lossy_link_with_reboots_of_both_ends_every_order_is_executed_onc
 
     frames, protector = sender()
     packets = PacketSender()
-    for step in range(400):
+    step, last_step = -1, 400
+    while step < last_step:
+        step += 1
+        if losses:  # the link is good for 200 s at the end, whatever was lost before
+            last_step = step + 400
         now_ms = NOW_MS + 500 * step
         if step < 12:
             ours.issue(DropScene(scene=step), now_ms)
@@ -217,3 +226,62 @@ def test_over_a_lossy_link_with_reboots_of_both_ends_every_order_is_executed_onc
             ours.take_report(answer)
     assert executed == list(range(12))
     assert ours.outstanding == ()
+
+
+# ---- numbers of frames, and notes that rot
+
+
+def test_no_frame_number_is_used_twice_whatever_becomes_of_the_clock():
+    journal, used, now_ms = MemoryJournal(), set(), NOW_MS
+    for step_ms in (0, 3000, -500_000, 400_000, -1, 0, 60_000):
+        now_ms += step_ms
+        ours = desk(journal)
+        protector = FrameProtector(OUR, first_number=ours.first_frame_number(OUR.spi))
+        for _ in range(40):
+            number = protector.number_at(now_ms)
+            ours.allow_frame_number(OUR.spi, number)
+            protector.protect(bytes(64), now_ms)
+            assert number not in used and protector.next_number == number + 1
+            used.add(number)
+            now_ms += 250
+    notes = [json.loads(record.payload) for record in journal.records()]
+    assert len(notes) < 2 * 7 * 4 and all(note["key"] == OUR.spi for note in notes)
+
+
+def test_a_number_that_cannot_be_made_durable_is_not_allowed():
+    class Full(MemoryJournal):
+        def append(self, records):
+            raise JournalError("no room")
+
+    ours = desk(Full())
+    with pytest.raises(JournalError):
+        ours.allow_frame_number(OUR.spi, 1000)
+    assert ours.first_frame_number(OUR.spi) == 0
+
+
+def test_a_long_journal_is_rewritten_with_the_numbers_and_the_orders(monkeypatch):
+    monkeypatch.setattr("ground.command_desk.COMPACT_ABOVE_BYTES", 4000)
+    journal = MemoryJournal()
+    ours = desk(journal)
+    ours.issue(DropScene(scene=5), NOW_MS)
+    for step in range(100):
+        ours.allow_frame_number(OUR.spi, 10**15 + step * 10**7)
+    assert journal.size_bytes < 5000
+    again = desk(journal)
+    assert again.first_frame_number(OUR.spi) == ours.first_frame_number(OUR.spi) > 10**15 + 99 * 10**7
+    assert again.outstanding == ours.outstanding
+
+
+@settings(max_examples=40, deadline=None)
+@given(at=st.floats(0, 1, exclude_max=True))
+def test_a_flipped_bit_takes_no_order_and_no_number_away(at):
+    disk = SimulatedDisk("orders", Dice(Streams(1).generator("disk")))
+    ours = desk(FileJournal(disk))
+    for scene in range(3):
+        ours.issue(DropScene(scene=scene), NOW_MS)
+    ours.allow_frame_number(OUR.spi, 10**15)
+    ours.take_report(report(ours.outstanding[0].number))
+    disk.rot(int(at * 8 * disk.size_bytes()))
+    again = desk(FileJournal(disk))
+    assert again.outstanding == ours.outstanding and len(again.outstanding) == 3
+    assert again.first_frame_number(OUR.spi) == ours.first_frame_number(OUR.spi)

@@ -393,6 +393,19 @@ def test_a_file_cut_anywhere_by_a_loss_of_power_accepts_no_command_twice(tmp_pat
             assert all(again.hear(frame).refusal is FrameRefusal.REPLAYED for frame in commands)
 
 
+@settings(max_examples=40, deadline=None)
+@given(at=st.floats(0, 1, exclude_max=True))
+def test_a_flipped_bit_takes_no_ceiling_and_no_order_away(at):
+    disk = SimulatedDisk("uplink", Dice(Streams(1).generator("disk")))
+    ground, ours = Ground(), gate(FileJournal(disk))
+    commands = [ground.command(number, DropScene(scene=number), after=number - 1) for number in range(1, 5)]
+    assert all(len(ours.hear(frame).orders) == 1 for frame in commands)
+    disk.rot(int(at * 8 * disk.size_bytes()))
+    again = gate(FileJournal(disk))
+    assert again.last_number == 4 and again.orders.scenes_to_drop == ours.orders.scenes_to_drop
+    assert all(again.hear(frame).refusal is FrameRefusal.REPLAYED for frame in commands)
+
+
 class PowerLosses(RuleBasedStateMachine):
     """Frames, replays and reboots in any order, power lost at any byte of any write: nothing passes twice."""
 

@@ -309,6 +309,41 @@ def test_a_file_given_up_delivers_nothing_and_one_with_a_lost_layer_has_no_conte
     assert store.account().balanced and store.files == {}
 
 
+@pytest.mark.parametrize("damage", ["flipped", "torn"])
+def test_a_number_that_may_stand_in_damaged_bytes_is_not_used_again(tmp_path, damage):
+    """The ground may have acknowledged that file: another one of its number would be taken for it."""
+    path = tmp_path / "layers"
+    with FileJournal(path) as journal:
+        store = ProductStore(journal)
+        store.add([valued(1), valued(2)])
+        used = [store.open_file([address(1)]), store.open_file([address(2)])]
+    data = bytearray(path.read_bytes())
+    if damage == "flipped":
+        data[-6] ^= 0x08
+    path.write_bytes(data[:-1] if damage == "torn" else data)
+    with FileJournal(path) as journal:
+        again = ProductStore(journal)
+        assert again.reserve_number() not in used
+
+
+@pytest.mark.parametrize("at_byte", [20, -40])
+def test_what_became_of_a_layer_is_known_though_its_own_records_are_damaged(tmp_path, at_byte):
+    """Its note, at the beginning of the file, or its bytes."""
+    path = tmp_path / "layers"
+    with FileJournal(path) as journal:
+        store = ProductStore(journal)
+        store.add([valued(1, size_bytes=118)])
+        store.mark_delivered([address(1)])
+        before = store.account()
+    data = bytearray(path.read_bytes())
+    data[at_byte] ^= 0x08
+    path.write_bytes(data)
+    with FileJournal(path) as journal:
+        again = ProductStore(journal)
+        assert journal.damaged_bytes > 0
+        assert again.delivered == {address(1)} and again.account() == before and again.has_seen(address(1))
+
+
 def _compacted(journal):
     ProductStore(journal).compact()
     return ProductStore(journal)
