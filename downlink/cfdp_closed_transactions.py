@@ -31,6 +31,23 @@ class ClosedTransaction:
     checksum: int = 0
     """its checksum, as its source gave it, where it arrived"""
 
+    @classmethod
+    def delivered(cls, header: PduHeader, file_size_bytes: int, checksum: int) -> "ClosedTransaction":
+        """One whose file arrived."""
+        return cls(
+            header=header,
+            condition=ConditionCode.NO_ERROR,
+            complete=True,
+            awaiting_ack=False,
+            file_size_bytes=file_size_bytes,
+            checksum=checksum,
+        )
+
+    @classmethod
+    def given_up(cls, header: PduHeader, condition: ConditionCode) -> "ClosedTransaction":
+        """One whose file did not."""
+        return cls(header=header, condition=condition, complete=False, awaiting_ack=False)
+
     @property
     def transaction(self) -> TransactionId:
         """Its name among all entities."""
@@ -193,3 +210,14 @@ class ClosedTransactions:
     def _send(self, closed: ClosedTransaction) -> None:
         closed.awaiting_ack = not closed.header.unacknowledged
         self._due.setdefault(closed.transaction)
+
+
+def header_of(transaction: TransactionId, destination_entity_id: int) -> PduHeader:
+    """A header for a transaction that is known by name alone: an answer takes the lengths of its fields from the PDU that it answers."""
+    return PduHeader(
+        source_entity_id=transaction.source_entity_id,
+        destination_entity_id=destination_entity_id,
+        transaction_seq=transaction.transaction_seq,
+        entity_id_bytes=8,
+        transaction_seq_bytes=8,
+    )

@@ -16,7 +16,7 @@ from dataclasses import replace
 from enum import StrEnum
 
 from downlink.cfdp_checksum import ChecksumType
-from downlink.cfdp_closed_transactions import ClosedTransaction, ClosedTransactions
+from downlink.cfdp_closed_transactions import ClosedTransaction, ClosedTransactions, header_of
 from downlink.cfdp_decoding import decode_pdu
 from downlink.cfdp_destination_transaction import DestinationSettings, DestinationTransaction
 from downlink.cfdp_events import (
@@ -118,16 +118,8 @@ class CfdpDestination:
         """
         if transaction in self._closed:
             return
-        # The lengths of the fields do not matter: an answer takes them from the PDU that it answers.
-        header = PduHeader(
-            source_entity_id=transaction.source_entity_id,
-            destination_entity_id=self.local_entity_id,
-            transaction_seq=transaction.transaction_seq,
-            entity_id_bytes=8,
-            transaction_seq_bytes=8,
-        )
-        closed = _delivered(header, file_size_bytes, checksum)
-        self._close(closed, send_finished=False)
+        header = header_of(transaction, self.local_entity_id)
+        self._close(ClosedTransaction.delivered(header, file_size_bytes, checksum), send_finished=False)
 
     def suspend(self, now_ms: int) -> None:
         """Loss of signal: nothing is sent and time stands still."""
@@ -285,7 +277,7 @@ class CfdpDestination:
         elif isinstance(pdu, EndOfFile) and pdu.condition and transaction not in self._open:
             # Given up before anything arrived: there is nothing to open, only to answer.
             self._acknowledge(pdu, TransactionStatus.UNRECOGNIZED)
-            self._close(_given_up(header, pdu.condition), send_finished=not header.unacknowledged)
+            self._close(ClosedTransaction.given_up(header, pdu.condition), send_finished=not header.unacknowledged)
         elif isinstance(pdu, (Metadata, FileData, EndOfFile)) or transaction in self._open:
             state = self._open.get(transaction) or self._begin(header, now_ms)
             if state is not None:
@@ -478,13 +470,14 @@ class CfdpDestination:
             self._fail(state, ConditionCode.FILE_CHECKSUM_FAILURE)
             return
         wants_finished = metadata.closure_requested or not state.header.unacknowledged
-        self._close(_delivered(state.header, eof.file_size_bytes, eof.checksum), send_finished=wants_finished)
+        closed = ClosedTransaction.delivered(state.header, eof.file_size_bytes, eof.checksum)
+        self._close(closed, send_finished=wants_finished)
         self._events.append(state.completed(metadata, eof))
 
     def _fail(self, state: DestinationTransaction, condition: ConditionCode) -> None:
         closure = state.metadata is not None and state.metadata.closure_requested
         wants_finished = closure or not state.header.unacknowledged
-        self._close(_given_up(state.header, condition), send_finished=wants_finished)
+        self._close(ClosedTransaction.given_up(state.header, condition), send_finished=wants_finished)
         self._events.append(state.failed(condition))
 
     def _close(self, closed: ClosedTransaction, *, send_finished: bool) -> None:
@@ -501,18 +494,3 @@ class CfdpDestination:
         if transaction not in self._open:
             raise CfdpTransactionError(f"transaction {transaction} is not open; its last event carried what there was")
         return self._open[transaction]
-
-
-def _delivered(header: PduHeader, file_size_bytes: int, checksum: int) -> ClosedTransaction:
-    return ClosedTransaction(
-        header=header,
-        condition=ConditionCode.NO_ERROR,
-        complete=True,
-        awaiting_ack=False,
-        file_size_bytes=file_size_bytes,
-        checksum=checksum,
-    )
-
-
-def _given_up(header: PduHeader, condition: ConditionCode) -> ClosedTransaction:
-    return ClosedTransaction(header=header, condition=condition, complete=False, awaiting_ack=False)
