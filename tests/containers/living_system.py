@@ -78,7 +78,7 @@ class LivingSystem:
         self.compose.start(*(service for service in SERVICES if self.compose.state(service) != "paused"))
         if self.compose.state("sensor") == "running":
             self.compose.pause("sensor")
-        self.hands("rm -f /at/*/ballast /at/*/skew_ms /at/eps/control.json")
+        self.hands("rm -f /at/*/ballast /at/*/skew_ms /at/eps/control.toml")
         for network, address in (("air", CHANNEL_ON_AIR), ("earth", CHANNEL_ON_EARTH)):
             with contextlib.suppress(CommandFailedError):  # connected already
                 self.compose.connect("channel", network, address)

@@ -30,10 +30,11 @@ from tests.containers.simulated_scenes import simulate_scenes
 from tests.containers.small_scenes import cut_small_scenes
 from tests.containers.soak_plot import soak_plot
 
-MEMORY_SLOPE_LIMIT = 12.0
-"""MiB an hour. What a service may keep for every scene it has seen is within it."""
-FILES_SLOPE_LIMIT = 2.0
-"""Open files an hour."""
+MEMORY_SLOPE_LIMIT = 24.0
+"""MiB an hour. A publisher at work takes some 20 MiB more for a moment, hence not less; 360 scenes an hour that leak 70 KiB each are
+more."""
+FILES_SLOPE_LIMIT = 6.0
+"""Open files an hour; a publisher at work has a few more."""
 NOT_OURS = ("sh", "cat", "find", "docker-init", "tini")
 SAMPLE_S = 60.0
 
@@ -121,9 +122,9 @@ class Faults:
         self._system.hands(f"rm /at/{service}/skew_ms")
 
     def power_drop(self) -> None:
-        self._system.hands("echo '{\"cap_w\": 5}' > /at/eps/control.json")
+        self._system.hands("echo cap_w = 5 > /at/eps/control.toml")
         self._system.wait_at_random(3, 10)
-        self._system.hands("rm /at/eps/control.json")
+        self._system.hands("rm /at/eps/control.toml")
 
     def storm(self) -> None:
         weather = self._system.chance.choice(("loss = 0.4", "bit_errors = 2e-5", "blackout = true"))

@@ -125,7 +125,7 @@ def test_clock_steps(system: LivingSystem, service: str) -> None:
 
 def test_power_drop(system: LivingSystem) -> None:
     """At 5 W, less than the bus alone takes, nothing is worked on and nothing is dropped."""
-    system.hands("""echo '{"cap_w": 5}' > /at/eps/.control && mv /at/eps/.control /at/eps/control.json""")
+    system.hands("""echo 'cap_w = 5' > /at/eps/control.toml""")
     wait_until(lambda: system.status("onboard")["energy"]["cap_w"] == 5, "the flight computer has heard of it")
     system.capture(2)
     wait_until(lambda: system.status("onboard")["effort"]["waiting_for_power"], "work waits for power")
@@ -134,7 +134,7 @@ def test_power_drop(system: LivingSystem) -> None:
     onboard = system.status("onboard")
     assert onboard["ledger"]["captured_layers"] == captured
     assert onboard["scenes"]["in_work"] > 0 and onboard["scenes"]["waiting"] > 0
-    system.hands("rm /at/eps/control.json")
+    system.hands("rm /at/eps/control.toml")
     system.settle()
 
 
