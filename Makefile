@@ -5,6 +5,7 @@ BIN := $(VENV)/bin
 PIP_FLAGS ?=
 OUT ?= runs/sample
 MINUTES ?= 5
+MISSIONS ?= 2000
 SAMPLE := sample_data/harbour_20260301.tif sample_data/harbour_20260311.tif
 TRUTH := $(foreach scene,$(SAMPLE),--truth $(scene:.tif=.geojson))
 
@@ -14,13 +15,20 @@ export YOLO_AUTOINSTALL := false
 export OPENVINO_TELEMETRY := false
 export DO_NOT_TRACK := 1
 
-.PHONY: run test check bench sample clean fuzz containers soak
+.PHONY: run test check bench sample clean fuzz containers soak unit missions
 
 run: $(VENV)/.runtime
 	$(BIN)/tianshu run $(SAMPLE) $(TRUTH) --out $(OUT) --replace
 
-test: $(VENV)/.development
+# Everything that a change must pass; each part is also a target of its own.
+test: unit missions containers
+
+unit: $(VENV)/.development
 	$(BIN)/python -m pytest
+
+# Two thousand seeded missions, one in twenty of them harsh, every promise checked after every event.
+missions: $(VENV)/.development
+	$(BIN)/tianshu simulate --seeds $(MISSIONS) --harsh-every 20
 
 check: $(VENV)/.development
 	$(BIN)/ruff check .
