@@ -105,6 +105,8 @@ class FoundOrder:
     """What it asks for; None where it is refused."""
     problem: str = ""
     """Why it is refused."""
+    version: tuple[int, int] = (0, 0)
+    """Inode and time of modification: another file of its name is another order."""
 
 
 class OrderFolder:
@@ -115,18 +117,26 @@ class OrderFolder:
         self.path = state / ORDERS_FOLDER
         for folder in (self.path, self.path / DONE_FOLDER, self.path / REFUSED_FOLDER):
             folder.mkdir(parents=True, exist_ok=True)
+        self._given: dict[Path, tuple[int, int]] = {}
+        """Orders that were given and whose files could not be moved yet, by version."""
 
     def look(self, now_ms: int) -> Iterator[FoundOrder]:
         """Orders that wait, oldest name first, a few at a time; each is to be `done` or `refused`. Raises OSError."""
         names = sorted(name for name in os.listdir(self.path) if name.endswith(".json") and not name.startswith("."))
         for name in names[:FILES_PER_LOOK]:
             found = self._read(self.path / name, now_ms)
-            if found is not None:
+            if found is None:
+                continue
+            if self._given.get(found.path) == found.version:
+                self.done(found)
+            else:
                 yield found
 
     def done(self, found: FoundOrder) -> None:
-        """It has been given. Raises OSError."""
+        """It has been given. Raises OSError, and `look` tries to move it again instead of giving it."""
+        self._given[found.path] = found.version
         found.path.rename(_free_name(self.path / DONE_FOLDER / found.path.name))
+        del self._given[found.path]
 
     def refused(self, found: FoundOrder, problem: str) -> None:
         """It cannot be given. Raises OSError."""
@@ -150,7 +160,8 @@ class OrderFolder:
         except OSError as error:
             return FoundOrder(path=path, order=None, problem=f"it cannot be read: {error.strerror}")
         try:
-            return FoundOrder(path=path, order=_ORDER.validate_json(content).order(now_ms))
+            version = status.st_ino, status.st_mtime_ns
+            return FoundOrder(path=path, order=_ORDER.validate_json(content).order(now_ms), version=version)
         except ValidationError as error:
             if abs(now_ms - status.st_mtime_ns // 1_000_000) < HALF_WRITTEN_MS:
                 return None

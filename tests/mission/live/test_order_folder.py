@@ -98,3 +98,20 @@ def test_a_full_folder_is_taken_a_few_at_a_time_in_order(folder):
     for number in range(FILES_PER_LOOK + 5):
         put(folder, f"{number:03d}.json", {"kind": "drop_scene", "scene": number + 1})
     assert [found.order.scene for found in folder.look(NOW_MS)] == list(range(1, FILES_PER_LOOK + 1))
+
+
+def test_an_order_whose_file_cannot_be_moved_is_given_once(folder):
+    put(folder, "again.json", {"kind": "drop_scene", "scene": 9})
+    (folder.path / "done").rmdir()
+    (found,) = folder.look(NOW_MS)
+    with pytest.raises(OSError):
+        folder.done(found)
+    for _ in range(3):
+        with pytest.raises(OSError):
+            list(folder.look(NOW_MS))
+    (folder.path / "done").mkdir()
+    assert list(folder.look(NOW_MS)) == []
+    assert (folder.path / "done" / "again.json").is_file()
+    put(folder, "again.json", {"kind": "drop_scene", "scene": 10})
+    (found,) = folder.look(NOW_MS)
+    assert found.order == DropScene(scene=10)
