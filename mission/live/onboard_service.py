@@ -37,14 +37,14 @@ from mission.live.onboard_status import (
     WorkerStatus,
     housekeeping_of,
 )
+from mission.live.power_watch import PowerWatch
 from mission.live.scene_line import SceneLine
 from mission.live.scene_worker import SceneWorker, WorkerSetup
 from mission.live.service import Service, open_service
 from mission.live.service_settings import OptionSource
 from mission.live.spool import Spool
 from mission.scenario import Scenario
-from onboard.eps_reading import EpsReading, read_eps
-from onboard.errors import EnergyError
+from onboard.eps_reading import read_eps
 from onboard.link_events import HousekeepingTaken
 
 if TYPE_CHECKING:
@@ -97,6 +97,7 @@ class OnboardService:
         self._port = port
         self._recorder = recorder
         self._clock = LiveClock(skew_file=folders.skew)
+        self._power = PowerWatch(lambda: read_eps(folders.power))
         self._started_s = time.monotonic()
         self._ledger = LedgerStatus()
         self._load_unwritten = ""
@@ -123,6 +124,7 @@ class OnboardService:
 
     def start(self) -> None:
         """Put it on the service's loop."""
+        self._power.start()
         self._service.on_readable(self._port.fileno(), self._radio_turn)
         self._service.every(LINE_EVERY_S, self._line_turn)
         self._service.every(CLOCK_EVERY_S, self._check_clock)
@@ -169,6 +171,7 @@ class OnboardService:
 
     def _stop(self) -> None:
         self.line.stop()
+        self._power.close()
         self.radio.close()
         self._captures_journal.close()
         self._port.close()
@@ -230,11 +233,8 @@ class OnboardService:
 
     def _energy(self) -> EnergyStatus:
         """What the power system says now; the worker's own reading rests while it has no work."""
-        power, problem = self.line.power, ""
-        try:
-            reading = read_eps(self._folders.power)
-        except EnergyError as error:
-            reading, problem = EpsReading(), str(error)
+        power = self.line.power
+        reading, problem = self._power.now()
         return EnergyStatus(
             charge_fraction=reading.charge_fraction,
             cap_w=reading.cap_w,
