@@ -47,6 +47,10 @@ class OnboardServiceSection(ServiceSection):
     """File into which it writes the power it computes with."""
     keep_done: bool | None = None
     """Whether scene files stay in the spool's `done` folder after their last layer is stored. Absent: they do not."""
+    record: bool | None = None
+    """Whether every event and decision is written into `STATE/record`. Absent: they are not."""
+    skew: Folder | None = None
+    """File of milliseconds by which its clock is wrong on purpose, for tests. Absent: it is right."""
 
 
 class ChannelServiceSection(ServiceSection):
@@ -77,6 +81,10 @@ class GroundServiceSection(ServiceSection):
 
     link: Text | None = None
     """Address of its antenna's frames, such as `udp://0.0.0.0:7002?peer=channel:7003`."""
+    record: Folder | None = None
+    """Event log that is written. Absent: none."""
+    skew: Folder | None = None
+    """File of milliseconds by which its clock is wrong on purpose, for tests. Absent: it is right."""
 
 
 class EpsServiceSection(ServiceSection):

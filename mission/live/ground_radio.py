@@ -75,6 +75,10 @@ class GroundRadio:
         self._monotonic_s = monotonic_s
         self._profile = link_profile(scenario)
         self._keys = link_keys(scenario, seed=scenario.mission.seed)
+        if scenario.security.uplink_key_file is None:
+            log.warning(
+                "simulated uplink key", remedy="anybody can make it from the seed: give security.uplink_key_file"
+            )
         self._journals: list[FileJournal] = []
         self._again_at_s = 0.0
         self._again_ms = AGAIN_MS

@@ -88,6 +88,10 @@ class OnboardRadio:
         self._monotonic_s = monotonic_s
         self._profile = link_profile(scenario)
         self._keys = link_keys(scenario, seed=scenario.mission.seed)
+        if scenario.security.uplink_key_file is None:
+            log.warning(
+                "simulated uplink key", remedy="anybody can make it from the seed: give security.uplink_key_file"
+            )
         self._planning = planner_settings(load_policy(scenario.policy.file))
         self._journals: list[FileJournal] = []
         self._again_at_s = 0.0

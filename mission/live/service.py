@@ -7,6 +7,7 @@ traceback in the log and exit code 70: another process starts it again, and it g
 import asyncio
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -28,6 +29,9 @@ STOP_LIMIT_S = 10.0
 """Within which the stop callbacks must be done."""
 STATUS_LIFE_S = 10.0
 """After which a status that was not shown anew says that the service hangs."""
+
+_NUMBERS = re.compile(r"[0-9]+")
+"""A reason in which only these change is logged once."""
 
 Callback = Callable[[], object]
 
@@ -96,7 +100,7 @@ class Service:
         document |= {"service": self.name, "healthy": healthy, "reason": reason}
         document |= {"started_ms": self.started_ms, "boot": self.boot, "pid": os.getpid()}
         document["at_ms"] = document.get("at_ms") or time.time_ns() // 1_000_000
-        if not healthy and (self._shown.healthy or self._shown.reason != reason):
+        if not healthy and (self._shown.healthy or _NUMBERS.sub("", self._shown.reason) != _NUMBERS.sub("", reason)):
             self.log.warning("unhealthy", reason=reason)
         elif healthy and not self._shown.healthy and self._shown.document:
             self.log.info("healthy again")

@@ -44,7 +44,8 @@ class StructuredLog:
         """Lines that the stream refused: its reader is gone, or its disk is full."""
         self._stream = stream
         self._now_s = now_s
-        self._as_text = environment.get(STYLE_VARIABLE) == "text" and (stream or sys.stderr).isatty()
+        shown = stream or sys.stderr
+        self._as_text = environment.get(STYLE_VARIABLE) == "text" and shown is not None and shown.isatty()
 
     def debug(self, event: str, **fields: Any) -> None:
         """What only a person who searches for a fault wants to see."""
@@ -73,6 +74,9 @@ class StructuredLog:
         rest = {name: plain(value) for name, value in fields.items()}
         line = _text(head, rest) if self._as_text else _json(head, rest)
         stream = self._stream or sys.stderr
+        if stream is None:  # the process was started with standard error closed
+            self.unwritten += 1
+            return
         try:
             stream.write(line + "\n")
             stream.flush()

@@ -288,11 +288,13 @@ def test_turning_unwell_and_well_again_is_logged_once_each(opened, log_stream):
         (False, "disk full"),
         (False, "disk full"),
         (False, "no key"),
+        (False, "3 bytes are free"),
+        (False, "27 bytes are free"),
         (True, ""),
         (True, ""),
     ]:
         service.show(DemoStatus(), healthy=healthy, reason=reason)
-    assert [line["reason"] for line in told(log_stream, "unhealthy")] == ["disk full", "no key"]
+    assert [line["reason"] for line in told(log_stream, "unhealthy")] == ["disk full", "no key", "3 bytes are free"]
     assert len(told(log_stream, "healthy again")) == 1
 
 

@@ -9,7 +9,7 @@ from mission.errors import ScenarioError, ServiceError
 from mission.live.service_options import add_service_options
 from mission.live.service_settings import OptionSource, scenario_of
 from mission.scenario import load_scenario
-from mission.scenario_services import OnboardServiceSection, SensorServiceSection
+from mission.scenario_services import GroundServiceSection, OnboardServiceSection, SensorServiceSection
 
 SCENARIO = """
 [services.onboard]
@@ -100,3 +100,12 @@ def test_a_scenario_that_tells_them_nonsense_is_refused(tmp_path, text, said):
     with pytest.raises(ScenarioError) as refused:
         load_scenario(file)
     assert said in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("section", "kind"),
+    [(OnboardServiceSection(record=True), bool), (GroundServiceSection(record=Path("x.log")), Path)],
+)
+def test_what_a_test_asks_of_a_service_stands_in_the_scenario_as_well(section, kind):
+    assert source(section=section).of("record", kind) in (True, Path("x.log"))
+    assert source(section=type(section)(skew=Path("skew"))).of("skew", Path) == Path("skew")

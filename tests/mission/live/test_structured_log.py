@@ -128,3 +128,10 @@ def test_a_reader_that_is_gone_is_counted_and_nothing_more():
     log.info("one")
     log.error("two")
     assert log.unwritten == 2
+
+
+def test_a_process_without_standard_error_logs_nothing_and_lives(monkeypatch):
+    monkeypatch.setattr("sys.stderr", None)
+    log = StructuredLog("onboard", environment={"TIANSHU_LOG": "text"})
+    log.warning("unheard")
+    assert log.unwritten == 1
