@@ -2,6 +2,7 @@
 
 import hashlib
 import multiprocessing
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from mission.seeded_mission import harsh_mission, seeded_mission
 MISSIONS_PER_PROCESS = 6
 """A process is started for so many missions at least."""
 SEEDS_AT_A_TIME = 4
+INTERRUPTS_IGNORED = (signal.SIGINT, signal.SIG_IGN)
+"""An interrupt from the keyboard reaches every process; the first one ends the others."""
 
 
 class FailedMission(BaseModel):
@@ -164,7 +167,7 @@ def _results(campaign: Campaign) -> Iterator[Iterator[FlownMission | FailedMissi
         yield map(fly, seeds)
         return
     # Fresh processes: a forked one would inherit the locks of the progress bars.
-    with multiprocessing.get_context("spawn").Pool(campaign.processes) as pool:
+    with multiprocessing.get_context("spawn").Pool(campaign.processes, signal.signal, INTERRUPTS_IGNORED) as pool:
         yield pool.imap(fly, seeds, chunksize=SEEDS_AT_A_TIME)
 
 

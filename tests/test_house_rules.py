@@ -68,6 +68,7 @@ EDGES = {
         "mission/live/publisher.py",
     },
     "signal": {
+        "mission/campaign.py",
         "mission/cli_channel.py",
         "mission/live/service.py",
         "mission/live/scene_worker.py",
