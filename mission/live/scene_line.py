@@ -125,8 +125,10 @@ class SceneLine:
             self._note_result()
             self._clear_away()
             self._order_next()
-        except (JournalError, OSError) as error:
+        except JournalError as error:
             self.problem = str(error)
+        except OSError as error:
+            self.problem = f"{error.filename or self._spool.folder}: {error.strerror}; check rights and free space of the spool and the state folder"
         else:
             self.problem = self._worker_problem or self._held
 
