@@ -128,7 +128,8 @@ class SceneLine:
         except JournalError as error:
             self.problem = str(error)
         except OSError as error:
-            self.problem = f"{error.filename or self._spool.folder}: {error.strerror}; check rights and free space of the spool and the state folder"
+            where = error.filename or self._spool.folder
+            self.problem = f"{where}: {error.strerror}; check rights and free space of the spool and the state folder"
         else:
             self.problem = self._worker_problem or self._held
 
