@@ -1,15 +1,17 @@
 """What a service answers over HTTP: health, status, metrics, and pages of its own (edge: HTTP).
 
 Small and bounded: so many connections at once, so long for a request to arrive, one request a connection. A client that
-sends its request drop by drop makes room when others wait. Answers are made in threads: a handler reads what others
-replaced whole, and changes nothing.
+sends its request drop by drop makes room when others wait. Pages and files share all connections but two, so that slow
+downloads never keep anybody from asking after the service's health. Answers are made in threads: a handler reads what
+others replaced whole, and changes nothing.
 """
 
 import socket
 import socketserver
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -21,14 +23,20 @@ from urllib.parse import unquote, urlsplit
 from mission.errors import ServiceError
 
 CONNECTIONS_LIMIT = 8
+PAGES_LIMIT = 6
+"""Connections that may be sent anything but `WATCHED_PATHS` at the same time."""
+WATCHED_PATHS = frozenset({"/healthz", "/status", "/metrics"})
+"""What others watch the service by: short answers, for which room is always kept."""
 REQUEST_S = 5.0
 """Within which the request must have arrived."""
 ANSWER_S = 300.0
 """Within which a client must have taken its answer."""
+WATCHED_ANSWER_S = 10.0
+"""The same for `WATCHED_PATHS`."""
 SILENCE_S = 10.0
 """For which a client may take nothing of its answer."""
 ROOM_S = 0.5
-"""For which a newcomer waits for room before the slowest request is cut off."""
+"""For which a newcomer waits for room before the slowest request is cut off; who asks for a page waits half as long for its turn."""
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
 _HEADERS = {
@@ -118,6 +126,8 @@ class _Connection:
 
     since_s: float = field(default_factory=time.monotonic)
     """When it came, monotonic."""
+    limit_s: float = field(default_factory=lambda: REQUEST_S)
+    """So long after it came it is cut off."""
     asking: bool = True
     """Whether its request is still arriving."""
 
@@ -135,6 +145,7 @@ class _BoundedServer(ThreadingHTTPServer):
         self.answer = answer
         self._on_error = on_error
         self._room = threading.BoundedSemaphore(CONNECTIONS_LIMIT)
+        self._page_room = threading.BoundedSemaphore(PAGES_LIMIT)
         self._connections: dict[socket.socket, _Connection] = {}
         self._connections_lock = threading.Lock()
         if ":" in address[0]:
@@ -169,15 +180,24 @@ class _BoundedServer(ThreadingHTTPServer):
     def service_actions(self) -> None:
         """Cuts off whoever takes too long to ask, or to take the answer."""
         now_s = time.monotonic()
-        self._cut(lambda connection: now_s - connection.since_s > (REQUEST_S if connection.asking else ANSWER_S))
+        self._cut(lambda connection: now_s - connection.since_s > connection.limit_s)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Nothing on standard error: what a handler raises is told where it is caught, the rest is a client that left."""
 
-    def asked(self, request: socket.socket) -> None:
-        """The client's request is complete."""
+    @contextmanager
+    def turn(self, request: socket.socket, target: str) -> Iterator[bool]:
+        """The client's request is complete: whether it may be answered. While it is, it counts as a page where it asks for one."""
+        watched = target.partition("?")[0] in WATCHED_PATHS
         with self._connections_lock:
             self._connections[request].asking = False
+            self._connections[request].limit_s = WATCHED_ANSWER_S if watched else ANSWER_S
+        admitted = watched or self._page_room.acquire(timeout=ROOM_S / 2)
+        try:
+            yield admitted
+        finally:
+            if admitted and not watched:
+                self._page_room.release()
 
     def failed(self, error: BaseException) -> None:
         """A handler raised that."""
@@ -228,7 +248,13 @@ class _Request(BaseHTTPRequestHandler):
         """Requests are not logged."""
 
     def _respond(self, *, with_body: bool) -> None:
-        self.server.asked(self.connection)
+        with self.server.turn(self.connection, self.path) as admitted:
+            if admitted:
+                self._answer(with_body=with_body)
+            else:
+                self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, "too many pages are being sent; ask again")
+
+    def _answer(self, *, with_body: bool) -> None:
         try:
             response = self.server.answer(self.path)
         except Exception as error:

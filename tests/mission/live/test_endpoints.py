@@ -11,7 +11,7 @@ import pytest
 
 from mission.errors import ServiceError
 from mission.live import endpoints as endpoints_module
-from mission.live.endpoints import CONNECTIONS_LIMIT, Endpoints, Response
+from mission.live.endpoints import CONNECTIONS_LIMIT, PAGES_LIMIT, Endpoints, Response
 
 PATIENCE_S = 10
 
@@ -152,38 +152,63 @@ def test_a_request_that_takes_too_long_is_cut_off():
         client.close()
 
 
-def test_who_comes_while_all_answers_are_being_sent_is_sent_away(tmp_path):
-    """Eight clients ask for a file that fits in no buffer and read nothing; then they leave, and there is room again."""
+@contextmanager
+def large_page_and_watched(tmp_path, **limits):
+    """A file that fits in no buffer, and what a service is watched by."""
     large = tmp_path / "large"
     with large.open("wb") as file:
         file.truncate(64 << 20)
-    pages = {"/large": lambda path: Response(body=large), "/healthz": says("well")}
-    with answering(pages, ROOM_S=0.05) as (served, _):
+    pages = {"/large": lambda path: Response(body=large), "/page": says("page")}
+    pages |= {path: says("well") for path in ("/healthz", "/status", "/metrics")}
+    with answering(pages, **limits) as (served, errors):
+        yield served, errors
+
+
+def test_slow_downloads_leave_room_for_those_who_watch_the_service(tmp_path):
+    """As many clients as there are connections ask for the file and read nothing; then they leave, and there is room again."""
+    with large_page_and_watched(tmp_path, ROOM_S=0.2) as (served, errors):
         readers = [connected(served) for _ in range(CONNECTIONS_LIMIT)]
         for client in readers:
             client.sendall(b"GET /large HTTP/1.0\r\n\r\n")
-            assert client.recv(12) == b"HTTP/1.0 200"
-        with pytest.raises((ConnectionError, http.client.HTTPException)):
-            ask(served, "/healthz")
+        answers = [client.recv(12) for client in readers]
+        assert sorted(answers) == [b"HTTP/1.0 200"] * PAGES_LIMIT + [b"HTTP/1.0 503"] * (
+            CONNECTIONS_LIMIT - PAGES_LIMIT
+        )
+        for path in ("/healthz", "/status?since=3", "/metrics", "/healthz"):
+            assert ask(served, path)[0] == 200
+        status, _, body = ask(served, "/page")
+        assert status == 503 and b"ask again" in body
         for client in readers:
             client.close()
         began = time.monotonic()
-        while ask_or_none(served, "/healthz") != 200:
+        while ask(served, "/page")[0] != 200:
             assert time.monotonic() - began < PATIENCE_S
+    assert not errors
+
+
+def test_room_for_those_who_watch_is_bounded_and_comes_back():
+    """Whoever asks for health and takes no answer is cut off sooner than a download."""
+    long = {"/healthz": lambda path: Response(body=bytes(64 << 20)), "/status": says("well")}
+    with answering(long, ROOM_S=0.05, WATCHED_ANSWER_S=0.2) as (served, errors):
+        readers = [connected(served) for _ in range(CONNECTIONS_LIMIT)]
+        for client in readers:
+            client.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        began = time.monotonic()
+        while ask_or_none(served, "/status") != 200:
+            assert time.monotonic() - began < PATIENCE_S
+        for client in readers:
+            client.close()
+    assert not errors
 
 
 def test_an_answer_that_is_not_taken_is_cut_off(tmp_path):
-    large = tmp_path / "large"
-    with large.open("wb") as file:
-        file.truncate(64 << 20)
-    pages = {"/large": lambda path: Response(body=large), "/healthz": says("well")}
-    with answering(pages, ROOM_S=0.3, ANSWER_S=0.2) as (served, errors):
+    with large_page_and_watched(tmp_path, ROOM_S=0.3, ANSWER_S=0.2) as (served, errors):
         readers = [connected(served) for _ in range(CONNECTIONS_LIMIT)]
         for client in readers:
             client.sendall(b"GET /large HTTP/1.0\r\n\r\n")
         # None of them reads; cutting them off makes room.
         began = time.monotonic()
-        while ask_or_none(served, "/healthz") != 200:
+        while ask_or_none(served, "/page") != 200:
             assert time.monotonic() - began < PATIENCE_S
         for client in readers:
             client.close()
