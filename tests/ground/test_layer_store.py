@@ -51,11 +51,12 @@ def test_a_file_of_which_the_journal_does_not_say_what_it_was_is_not_known():
 
 def test_memory_does_not_hold_what_the_journal_holds(tmp_path):
     with FileJournal(tmp_path / "layers") as journal:
+        layers = [record(1, FIRST_BLOCK + n, size_bytes=4096) for n in range(2000)]
         tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]
         store = LayerStore(journal)
         for first in range(0, 2000, 100):
-            store.add(record(1, FIRST_BLOCK + n, size_bytes=4096) for n in range(first, first + 100))
+            store.add(layers[first : first + 100])
         held = tracemalloc.get_traced_memory()[0] - before
         tracemalloc.stop()
         assert journal.size_bytes > 8_000_000
