@@ -33,6 +33,11 @@ class AddressResolver:
         """As last found, in the order of the system; empty before the name has been resolved."""
         return self._addresses
 
+    @property
+    def problem(self) -> str:
+        """That no address is known (yet); empty where one is."""
+        return "" if self._addresses else f"the name {self._host} does not resolve"
+
     def close(self) -> None:
         """Ends the thread; a question that is under way is not waited for."""
         self._ended.set()

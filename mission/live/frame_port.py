@@ -47,6 +47,10 @@ class FramePort(Protocol):
     def counts(self) -> PortCounts:
         """What went through so far."""
 
+    @property
+    def problem(self) -> str:
+        """Why frames cannot leave at present: no device, no connection, no address; empty where the port is open."""
+
     def send(self, frame: bytes) -> bool:
         """Lets a frame leave. False: it could not and is lost, as on any network. Raises PortError for a frame of the wrong length."""
 
@@ -112,7 +116,7 @@ def open_frame_port(address: str, *, frame_bytes_in: int, frame_bytes_out: int) 
             )
         case "serial":
             options = _options(parts, "baud", "randomizer", "flow")
-            return serial_frame_port(settings, parts.path, options, randomize=_randomize(address, options))
+            return serial_frame_port(settings, _device(parts), options, randomize=_randomize(address, options))
     raise PortError(
         f"{address!r} is no address of a frame port; begin it with udp://, tcp://, tcp-listen:// or serial://"
     )
@@ -134,6 +138,17 @@ def _host_port(address: str, text: str) -> tuple[str, int]:
     if not colon or not host or not port.isdigit() or int(port) > 65_535:
         raise PortError(f"{text!r} in {address!r} is no host and port; write HOST:PORT, such as 127.0.0.1:7001")
     return host, int(port)
+
+
+def _device(parts: SplitResult) -> str:
+    """The path of a serial device; what stands behind two slashes alone would be a host."""
+    if parts.netloc:
+        meant = parts.netloc if parts.netloc == "dev" else f"dev/{parts.netloc}"
+        raise PortError(
+            f"{parts.geturl()!r} names no device: {parts.netloc!r} stands where a host would; write three slashes, "
+            f"serial:///{meant}{parts.path}"
+        )
+    return parts.path
 
 
 def _randomize(address: str, options: dict[str, str]) -> bool:

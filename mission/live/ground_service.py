@@ -36,6 +36,7 @@ from mission.live.ground_status import (
     link_of,
     onboard_of,
 )
+from mission.live.link_watch import LinkWatch
 from mission.live.live_clock import LiveClock
 from mission.live.onboard_radio import CoreRecorder
 from mission.live.onboard_status import ClockStatus, ContactStatus
@@ -76,6 +77,7 @@ class GroundService:
         self._service = service
         self._scenario = scenario
         self._port = port
+        self._link_watch = LinkWatch(port, service.log)
         self._recorder = recorder
         self._clock = LiveClock(skew_file=skew)
         self._windows = ContactWindows(scenario)
@@ -209,6 +211,7 @@ class GroundService:
     # ---- what is told
 
     def _show(self) -> None:
+        self._link_watch.look()
         status = self.status()
         self._page.show(status, trouble=self.radio.problem)
         self._service.show(status, healthy=not self.radio.problem, reason=self.radio.problem)
@@ -236,7 +239,7 @@ class GroundService:
             held_digest=digest.hex(),
             scenes=tuple(SceneStatus.of(scene) for scene in board.newest_first(SCENES_SHOWN)),
             scenes_total=len(board.scenes),
-            link=link_of(driver, station, strangers=self._port.counts.strangers),
+            link=link_of(driver, station, self._port),
             open_files=0 if station is None else station.open_files,
             unanswered_files=0 if station is None else station.unanswered_files,
             orders=self._orders_status(station),

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from downlink.housekeeping import Housekeeping
 from ground.station import GroundStation
 from mission.live.agreement import Agreement
+from mission.live.frame_port import FramePort
 from mission.live.link_driver import LinkDriver, PassCounts
 from mission.live.onboard_status import ClockStatus, ContactStatus, StatusPart
 from mission.live.scene_board import BoardScene
@@ -80,8 +81,12 @@ class SceneStatus(StatusPart):
 
 
 class GroundLinkStatus(StatusPart):
-    """Frames since the process started, or since the core was built for what the core counts."""
+    """The frame port, and frames since the process started, or since the core was built for what the core counts."""
 
+    open: bool = True
+    """Whether frames can leave: there is a device, a connection, an address of the peer."""
+    problem: str = ""
+    """Why not; empty where they can."""
     heard_frames: int = 0
     heard_bytes: int = 0
     sent_frames: int = 0
@@ -197,8 +202,8 @@ def onboard_of(report: Housekeeping | None) -> dict[str, object] | None:
     return asdict(report) | {"delivered_digest": report.delivered_digest.hex()}
 
 
-def link_of(driver: LinkDriver | None, station: GroundStation | None, *, strangers: int) -> GroundLinkStatus:
-    """The link's counters."""
+def link_of(driver: LinkDriver | None, station: GroundStation | None, port: FramePort) -> GroundLinkStatus:
+    """The link's state and counters."""
     counts: dict[str, int] = {}
     if station is not None:
         counts = {verdict.value: count for verdict, count in station.verdicts.items()}
@@ -212,7 +217,8 @@ def link_of(driver: LinkDriver | None, station: GroundStation | None, *, strange
             "unsent_frames": driver.refused_frames,
             "unheard_frames": driver.unheard_frames,
         }
-    return GroundLinkStatus(**counts, strangers=strangers)
+    problem = port.problem
+    return GroundLinkStatus(**counts, open=not problem, problem=problem, strangers=port.counts.strangers)
 
 
 def pass_of(counts: PassCounts, *, lost_frames: int, arrived_layers: int) -> PassStatus:

@@ -22,6 +22,7 @@ from mission.live.capture_journal import CaptureJournal
 from mission.live.contact_windows import ContactWindows
 from mission.live.frame_port import FramePort, open_frame_port
 from mission.live.handover import HANDOVER_FILE
+from mission.live.link_watch import LinkWatch
 from mission.live.live_clock import LiveClock
 from mission.live.load_file import LIFE_MS, Load, write_load
 from mission.live.onboard_radio import OnboardRadio
@@ -95,6 +96,7 @@ class OnboardService:
         self._scenario = scenario
         self._folders = folders
         self._port = port
+        self._link_watch = LinkWatch(port, service.log)
         self._recorder = recorder
         self._clock = LiveClock(skew_file=folders.skew)
         self._power = PowerWatch(lambda: read_eps(folders.power))
@@ -180,6 +182,7 @@ class OnboardService:
 
     def _show(self) -> None:
         """The status, and what is drawn for the power system."""
+        self._link_watch.look()
         self._write_load()
         reason = self.radio.trouble or self.line.problem
         self._service.show(self._current_status(), healthy=not reason, reason=reason)
@@ -249,8 +252,10 @@ class OnboardService:
         return self.line.power.compute_w if self.line.power_age_s < LIFE_MS / 1000 else 0.0
 
     def _link(self) -> LinkStatus:
-        driver = self.radio.driver
+        driver, problem = self.radio.driver, self._port.problem
         return LinkStatus(
+            open=not problem,
+            problem=problem,
             sent_frames=driver.sent_frames if driver else 0,
             sent_bytes=driver.sent_bytes if driver else 0,
             heard_frames=driver.heard_frames if driver else 0,

@@ -101,8 +101,12 @@ class EnergyStatus(StatusPart):
 
 
 class LinkStatus(StatusPart):
-    """Frames since the process started."""
+    """The frame port, and frames since the process started."""
 
+    open: bool = True
+    """Whether frames can leave: there is a device, a connection, an address of the peer."""
+    problem: str = ""
+    """Why not; empty where they can."""
     sent_frames: int = 0
     sent_bytes: int = 0
     heard_frames: int = 0

@@ -45,6 +45,8 @@ class SerialDevice:
         self._speed = _BAUDS[baud]
         self._handshake = handshake
         self._retry = Retry(settings)
+        self.problem = f"{path} has not been opened yet"
+        """Why it is not open, as last tried."""
 
     def begin(self, selector: selectors.BaseSelector, counts: PortCounts) -> None:
         """A device that is absent cannot wake anybody."""
@@ -62,6 +64,7 @@ class SerialDevice:
 
     def broke(self) -> None:
         """Unplugged: tries again, not at once."""
+        self.problem = f"{self._path} has hung up"
         self._retry.failed()
 
     def close(self) -> None:
@@ -70,15 +73,20 @@ class SerialDevice:
     def _open(self) -> int | None:
         try:
             device = os.open(self._path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:  # absent, or not ours
+        except OSError as error:  # absent, or not ours
+            self.problem = f"{self._path} cannot be opened: {error.strerror}"
             return None
         try:
             fcntl.flock(device, fcntl.LOCK_EX | fcntl.LOCK_NB)
             self._configure(device)
-        except (OSError, termios.error):  # another program has it, or it is no serial device
-            os.close(device)
-            return None
-        return device
+        except BlockingIOError:
+            self.problem = f"another program holds {self._path}"
+        except (OSError, termios.error) as error:
+            self.problem = f"{self._path} is no serial device: {error.args[-1]}"
+        else:
+            return device
+        os.close(device)
+        return None
 
     def _configure(self, device: int) -> None:
         """Raw: every byte passes as it is, whatever it means to a terminal."""

@@ -17,6 +17,10 @@ READS_PER_RECEIVE: Final = 16
 class StreamSource(Protocol):
     """Where streams come from. What goes wrong is no news: there is no stream yet."""
 
+    @property
+    def problem(self) -> str:
+        """Why there is no stream: what went wrong last. Asked only while there is none."""
+
     def begin(self, selector: selectors.BaseSelector, counts: PortCounts) -> None:
         """Called once; what should wake the port is registered at the selector."""
 
@@ -73,6 +77,11 @@ class StreamFramePort:
     def is_open(self) -> bool:
         """Whether there is a stream."""
         return self._stream is not None
+
+    @property
+    def problem(self) -> str:
+        """Why there is no stream; empty where there is one."""
+        return "" if self.is_open else self._source.problem
 
     def fileno(self) -> int:
         """The selector, which is readable when one of its members is ready."""

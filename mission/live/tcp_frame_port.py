@@ -4,6 +4,7 @@ A peer that vanishes without a word is noticed after about ten seconds, by keep-
 """
 
 import errno
+import os
 import selectors
 import socket
 from typing import Final
@@ -42,6 +43,13 @@ class TcpDialer:
         self._connecting: socket.socket | None = None
         self._give_up_s = 0.0
         self._selector: selectors.BaseSelector | None = None
+        self._peer = f"{peer[0]}:{peer[1]}"
+        self._failure = f"not connected to {self._peer} yet"
+
+    @property
+    def problem(self) -> str:
+        """Why there is no connection, as last tried."""
+        return self._resolver.problem or self._failure
 
     def begin(self, selector: selectors.BaseSelector, counts: PortCounts) -> None:
         """Remembers where a connection that has been made shall wake the port."""
@@ -60,7 +68,7 @@ class TcpDialer:
 
     def broke(self) -> None:
         """Tries again, not at once."""
-        self._retry.failed()
+        self._failed("the connection broke")
 
     def close(self) -> None:
         """Gives up."""
@@ -74,7 +82,7 @@ class TcpDialer:
         code = connecting.connect_ex(address)
         if code not in (0, errno.EINPROGRESS):
             connecting.close()
-            self._retry.failed()
+            self._failed(os.strerror(code))
             return
         self._connecting = connecting
         self._give_up_s = self._now_s() + CONNECT_TIMEOUT_S
@@ -82,18 +90,23 @@ class TcpDialer:
             self._selector.register(connecting, selectors.EVENT_WRITE)
 
     def _finish(self, connecting: socket.socket) -> int | None:
-        failed = connecting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or self._now_s() >= self._give_up_s
-        if not failed and not _is_connected(connecting):
-            return None
-        if failed:
+        code = connecting.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        too_late = self._now_s() >= self._give_up_s
+        if code or too_late:
             self._drop()
-            self._retry.failed()
+            self._failed(os.strerror(code) if code else f"no answer within {CONNECT_TIMEOUT_S:g} s")
+            return None
+        if not _is_connected(connecting):
             return None
         if self._selector is not None:
             self._selector.unregister(connecting)
         self._connecting = None
         self._retry.succeeded()
         return connecting.detach()
+
+    def _failed(self, reason: str) -> None:
+        self._failure = f"{self._peer}: {reason}"
+        self._retry.failed()
 
     def _drop(self) -> None:
         if self._connecting is not None:
@@ -131,6 +144,12 @@ class TcpListener:
     def address(self) -> Address:
         """Where it listens."""
         return address_of(self._listening)
+
+    @property
+    def problem(self) -> str:
+        """Why there is no connection."""
+        unknown = "" if self._resolver is None else self._resolver.problem
+        return unknown or "nobody is connected"
 
     def begin(self, selector: selectors.BaseSelector, counts: PortCounts) -> None:
         """Whoever knocks shall wake the port."""

@@ -37,6 +37,11 @@ class UdpFramePort:
             return self._resolver.addresses
         return () if self._first_sender is None else (self._first_sender,)
 
+    @property
+    def problem(self) -> str:
+        """That the peer's name does not resolve; without a named peer nothing ever is."""
+        return "" if self._resolver is None else self._resolver.problem
+
     def fileno(self) -> int:
         """The socket."""
         return self._socket.fileno()

@@ -21,6 +21,7 @@ class FakePort:
 
     def __init__(self, clock: FakeClock) -> None:
         self.counts = PortCounts()
+        self.problem = ""
         self.clock = clock
         self.sent: list[tuple[int, bytes]] = []
         self.inbox: list[bytes] = []

@@ -1,5 +1,7 @@
 """What every kind of frame port promises, tried on all of them alike: UDP, TCP and serial (over a pair of pseudo-terminals)."""
 
+import io
+import json
 import os
 import pty
 import random
@@ -14,8 +16,10 @@ import pytest
 
 from mission.errors import PortError
 from mission.live.frame_port import FramePort, PortSettings, open_frame_port
+from mission.live.link_watch import LinkWatch
 from mission.live.serial_frame_port import serial_frame_port
 from mission.live.stream_frame_port import StreamFramePort
+from mission.live.structured_log import StructuredLog
 from mission.live.tcp_frame_port import TcpListener, tcp_client_port
 from mission.live.udp_frame_port import UdpFramePort
 
@@ -462,7 +466,12 @@ def test_without_a_peer_the_first_that_sends_is_it() -> None:
         ("tcp-listen://192.0.2.7:0", "cannot listen at 192.0.2.7:0"),
         ("tcp://127.0.0.1:1/path", "/path"),
         ("tcp://127.0.0.1:1?randomizer=yes", "write on or off"),
-        ("serial://ttyUSB0", "names no device"),
+        ("serial://ttyUSB0", "write three slashes, serial:///dev/ttyUSB0"),
+        (
+            "serial://dev/ttyUSB0?baud=9600",
+            "'dev' stands where a host would; write three slashes, serial:///dev/ttyUSB0",
+        ),
+        ("serial:", "names no device"),
         ("serial:///dev/ttyUSB0?baud=123", "115200"),
         ("serial:///dev/ttyUSB0?flow=xon", "write none or rtscts"),
     ],
@@ -486,4 +495,78 @@ def test_what_is_not_there_yet_is_waited_for(address: str) -> None:
     port = open_frame_port(address, frame_bytes_in=64, frame_bytes_out=32)
     assert not port.send(bytes(32)) and port.receive() == []
     assert port.counts.refused == 1
+    assert ("no-such-" in port.problem) and ("not resolve" in port.problem or "No such file" in port.problem)
     port.close()
+
+
+# ---- whether a port is open
+
+
+def test_a_port_says_that_it_is_open(pair: Pair) -> None:
+    assert pair.left.problem == pair.right.problem == ""
+
+
+def test_a_broken_stream_says_so_until_it_is_back() -> None:
+    for made, reasons in (
+        (TcpPair(), ["broke", "refused"]),
+        (SerialPair(), ["hung up", "No such file"]),
+    ):
+        connect(made)
+        made.close_right()
+        lost = made.left if isinstance(made, TcpPair) else made.right
+        for reason in reasons:
+            until = time.monotonic() + PATIENCE_S
+            while reason not in lost.problem:
+                assert time.monotonic() < until, lost.problem
+                made.clock.now_s += 1.0
+                lost.receive()
+        made.open_right()
+        connect(made)
+        assert lost.problem == ""
+        made.close()
+
+
+def test_a_port_that_is_not_open_says_what_it_waits_for(tmp_path: Path) -> None:
+    held, path = new_terminal()
+    first = serial_frame_port(settings_of(Fixed(), left=True), path, {})
+    second = serial_frame_port(settings_of(Fixed(), left=True), path, {})
+    assert first.problem == "" and second.problem == f"another program holds {path}"
+    (tmp_path / "file").touch()
+    none = serial_frame_port(settings_of(Fixed(), left=True), str(tmp_path / "file"), {})
+    assert "is no serial device" in none.problem
+    listening = open_frame_port("tcp-listen://127.0.0.1:0", frame_bytes_in=64, frame_bytes_out=32)
+    assert listening.problem == "nobody is connected"
+    for port in (first, second, none, listening):
+        port.close()
+    os.close(held)
+
+
+def test_each_change_of_a_link_is_logged_once(tmp_path: Path) -> None:
+    stream = io.StringIO()
+    clock = Fixed()
+    link = tmp_path / "device"
+    port = serial_frame_port(settings_of(clock, left=True), str(link), {})
+    watch = LinkWatch(port, StructuredLog("onboard", stream=stream))
+    held, path = new_terminal()
+
+    def pass_time() -> None:
+        for _ in range(3):
+            clock.now_s += 10.0
+            port.receive()
+            watch.look()
+
+    pass_time()
+    link.symlink_to(path)
+    pass_time()
+    link.unlink()
+    os.close(held)
+    pass_time()
+    port.close()
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert [(line["event"], line.get("reason", "")) for line in lines] == [
+        ("link closed", f"{link} cannot be opened: No such file or directory"),
+        ("link open", ""),
+        ("link closed", f"{link} has hung up"),
+        ("link closed", f"{link} cannot be opened: No such file or directory"),
+    ]
+    assert lines[1]["opened"] == 1

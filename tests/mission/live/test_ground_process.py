@@ -105,12 +105,13 @@ class GroundProcess:
     def __init__(self, scenario_path, state):
         self.scenario_path, self.state = scenario_path, state
         self.port, self.peer = free_port(), free_port()
+        self.link = f"udp://127.0.0.1:{self.port}?peer=127.0.0.1:{self.peer}"
         self.log = state.parent / "ground.log"
         self.process = None
 
     def start(self):
         command = ["ground", "--scenario", self.scenario_path, "--state", self.state, "--http", "127.0.0.1:0"]
-        command += ["--link", f"udp://127.0.0.1:{self.port}?peer=127.0.0.1:{self.peer}"]
+        command += ["--link", self.link]
         with self.log.open("ab") as log:
             seen = log.tell()
             self.process = subprocess.Popen(
@@ -272,3 +273,19 @@ def exists(pid):
             return file.read().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_a_link_that_is_down_is_told_and_no_illness(tmp_path, scenario):
+    service = GroundProcess(scenario[0], tmp_path / "state")
+    service.link = f"tcp://127.0.0.1:{service.port}"  # nobody listens there
+    service.start()
+    try:
+        deadline_s = time.monotonic() + PATIENCE_S
+        while "refused" not in (status := service.status())["link"]["problem"] or not status["healthy"]:
+            assert time.monotonic() < deadline_s, status["link"]
+            select.select([], [], [], 0.05)
+        assert status["link"]["open"] is False
+        told = [one["reason"] for one in service.events() if one["event"] == "link closed"]
+        assert told[-1] == f"127.0.0.1:{service.port}: Connection refused" and len(told) <= 2
+    finally:
+        service.kill()

@@ -45,6 +45,7 @@ class Port:
 
     def __init__(self):
         self.counts = PortCounts()
+        self.problem = ""
         self.inbox, self.outbox = deque(), []
 
     def send(self, frame):

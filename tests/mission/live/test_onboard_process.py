@@ -319,6 +319,7 @@ def test_bad_files_a_full_disk_a_clock_set_back_and_a_clean_stop(tmp_path: Path,
         assert "does not open as a raster" in reasons["text.tif.reason.txt"]
         assert "folder" in reasons["folder.tif.reason.txt"]
         assert flight.status["worker"]["starts"] == 1 and flight.status["healthy"]
+        assert flight.status["link"]["open"] and flight.status["link"]["problem"] == ""
         assert (flight.spool / ".writing.tif").exists()
         _assert_small_and_free_of_pixels(flight)
 
