@@ -36,8 +36,10 @@ class SortedGroups:
     def position(self, threshold: Floats) -> Ints:
         """(..., laws) positions behind the last group of each law whose value per byte is at least the threshold."""
         laws = np.arange(len(self.start) - 1)
-        key = laws * OCTAVES_PER_LAW - np.log2(np.clip(threshold, WORTHLESS, 1 / WORTHLESS))
-        return np.clip(np.searchsorted(self.sorting_key, key, side="right"), self.start[:-1], self.start[1:])
+        # Two comparisons take half the time of np.clip on arrays as small as these.
+        key = laws * OCTAVES_PER_LAW - np.log2(np.minimum(np.maximum(threshold, WORTHLESS), 1 / WORTHLESS))
+        found = self.sorting_key.searchsorted(key, side="right")
+        return np.minimum(np.maximum(found, self.start[:-1]), self.start[1:])
 
     def bytes_above(self, threshold: Floats) -> Floats:
         """(..., laws) bytes of the groups of each law whose value per byte is at least the threshold."""

@@ -161,6 +161,8 @@ class Invariants:
 
     def _check_reports(self) -> None:
         observations = self._world.observations
+        if len(observations) == self._observations_seen:
+            return
         for observation in observations[self._observations_seen :]:
             if observation.what == "arrived":
                 if again := self._arrived.intersection(observation.addresses):

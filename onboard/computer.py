@@ -310,8 +310,10 @@ class OnboardComputer:
         return [*self._note_sent(news.put), *self._delivered(tuple(news.delivered))]
 
     def _delivered(self, fresh: tuple[LayerAddress, ...]) -> list[Action]:
+        if not fresh:
+            return []
         self._express.forget(fresh)
         self._files.forget(fresh)
         self._erasure.forget(fresh)
         self._order.remove(fresh)
-        return [LayersDelivered(addresses=fresh)] if fresh else []
+        return [LayersDelivered(addresses=fresh)]
