@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, cast
@@ -33,6 +34,12 @@ from onboard.sensor_frame import LonLatCorners, Mask, Pixels, SensorFrame
 GDAL_OPTIONS: Final[dict[str, Any]] = {"GDAL_ERROR_ON_LIBJPEG_WARNING": True}
 """Damage in a JPEG file that libjpeg only warns about becomes an error. JPEG inside TIFF stays silent about it."""
 
+NO_SIDE_FILES: Final[dict[str, Any]] = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": False}
+"""Masks, overviews and metadata beside the file stay unread: such a file may name others, which any driver opens."""
+
+SELF_CONTAINED_DRIVERS: Final = ("GTiff", "JP2OpenJPEG")
+"""Formats that hold their pixels themselves: GeoTIFF (COG among them) and JPEG 2000. A VRT names other files, or addresses."""
+
 LARGE_BLOCK_BYTES: Final = 256 * 1024 * 1024
 """A file whose single block is larger cannot really be read in windows; the frame carries a note."""
 
@@ -46,6 +53,8 @@ class IngestSettings(BaseModel):
     """Names of the image bands in file order, over whatever the file says; None takes the file's."""
     allow_no_crs: bool = False
     """Take scenes that say nothing about where they lie; their detections have no longitude and latitude."""
+    drivers: tuple[str, ...] | None = None
+    """GDAL drivers that may open a file, which then is all that is read, without what lies beside it; None: any driver."""
     gcp_limit_px: float = Field(default=5.0, gt=0)
     """Largest root-mean-square distance, in pixels, between ground control points and the affine fitted to them."""
 
@@ -58,11 +67,12 @@ def open_scene(path: str | Path, settings: IngestSettings | None = None) -> Sens
     """
     settings = settings or IngestSettings()
     path = Path(path)
-    with ExitStack() as on_failure:
-        dataset = on_failure.enter_context(_opened(path))
+    gdal_options = GDAL_OPTIONS if settings.drivers is None else {**GDAL_OPTIONS, **NO_SIDE_FILES}
+    with rasterio.Env(**gdal_options), ExitStack() as on_failure:
+        dataset = on_failure.enter_context(_opened(path, settings.drivers))
         image_bands, alpha_band = _bands_by_role(dataset)
         dtype = checked_dtype([dataset.dtypes[band - 1] for band in image_bands], path)
-        source = RasterSource(dataset, path.stem, image_bands, alpha_band)
+        source = RasterSource(dataset, path.stem, image_bands, alpha_band, gdal_options)
         _refuse_if_nothing_reads(source, dataset.height, dataset.width, path)  # a cut header also loses the CRS
         notes: list[str] = []
         nodata = checked_nodata([dataset.nodatavals[band - 1] for band in image_bands], dtype, path, notes)
@@ -98,12 +108,18 @@ class RasterSource:
     """A `PixelSource` over an open rasterio dataset."""
 
     def __init__(
-        self, dataset: rasterio.DatasetReader, name: str, image_bands: tuple[int, ...], alpha_band: int | None
+        self,
+        dataset: rasterio.DatasetReader,
+        name: str,
+        image_bands: tuple[int, ...],
+        alpha_band: int | None,
+        gdal_options: Mapping[str, Any] = GDAL_OPTIONS,
     ) -> None:
         self._dataset = dataset
         self._name = name
         self._image_bands = image_bands
         self._alpha_band = alpha_band
+        self._gdal_options = gdal_options
         flags = dataset.mask_flag_enums[image_bands[0] - 1]
         self._has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
 
@@ -129,7 +145,7 @@ class RasterSource:
         area = RasterWindow(window.col, window.row, window.width, window.height)
         read = self._dataset.read_masks if masks else self._dataset.read
         try:
-            with rasterio.Env(**GDAL_OPTIONS):
+            with rasterio.Env(**self._gdal_options):
                 return cast(NDArray[Any], read(bands, window=area))
         except RasterioError as error:
             raise TileReadError(
@@ -140,7 +156,7 @@ class RasterSource:
             ) from error
 
 
-def _opened(path: Path) -> rasterio.DatasetReader:
+def _opened(path: Path, drivers: tuple[str, ...] | None) -> rasterio.DatasetReader:
     if path.is_dir():
         raise SceneFileError(
             f"{path} is a folder; stack its bands first: gdalbuildvrt -separate scene.vrt {path}/*.tif", path=path
@@ -148,13 +164,15 @@ def _opened(path: Path) -> rasterio.DatasetReader:
     if not path.is_file():
         raise SceneFileError(f"no scene file at {path}; check the path", path=path)
     try:
-        with rasterio.Env(**GDAL_OPTIONS), warnings.catch_warnings():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore", NotGeoreferencedWarning)  # answered by _georeference
-            dataset = rasterio.open(path)
+            # What `rasterio.open` makes; that function takes one driver alone.
+            dataset = rasterio.DatasetReader(str(path), driver=None if drivers is None else list(drivers))
     except RasterioIOError as error:
+        target = "" if drivers is None else f" -of {drivers[0]}: only {' and '.join(drivers)} are taken here"
         raise SceneFileError(
             f"{path} ({path.stat().st_size} bytes) does not open as a raster ({error}); copy it again, or convert it "
-            "with gdal_translate",
+            f"with gdal_translate{target}",
             path=path,
         ) from error
     if dataset.count == 0 or dataset.height == 0 or dataset.width == 0:

@@ -29,7 +29,7 @@ from onboard.energy_port import EnergyPort
 from onboard.energy_prices import EnergyStep
 from onboard.errors import DetectorInputError, IngestError
 from onboard.governor import Decision, Effort
-from onboard.ingest import open_scene
+from onboard.ingest import SELF_CONTAINED_DRIVERS, open_scene
 from onboard.pipeline import ProcessedScene, ScenePipeline, TileReport
 from onboard.policy import load_policy
 from onboard.valuation import ValuedLayer
@@ -60,7 +60,8 @@ class SceneWork:
             on_report=self._say,
             sleep=self._sleep,
         )
-        self._ingest = ingest_settings(self._scenario)
+        # Whoever can write into the spool shall not make the flight computer open other files or addresses.
+        self._ingest = ingest_settings(self._scenario).model_copy(update={"drivers": SELF_CONTAINED_DRIVERS})
 
     def run(self) -> None:
         """Until the parent is gone: EOFError or ConnectionError."""

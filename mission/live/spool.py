@@ -89,6 +89,8 @@ class Spool:
             return f"the name {file.name!a} has characters that cannot be printed; give it a plain name"
         if len(os.fsencode(file.name)) > NAME_LIMIT_BYTES:
             return f"the name has {len(os.fsencode(file.name))} bytes, at most {NAME_LIMIT_BYTES} are taken; shorten it"
+        if path.is_symlink():
+            return "this is a link; put the scene file itself into the spool"
         if path.is_dir():
             return "this is a folder; put scene files into the spool themselves"
         if not path.is_file():

@@ -13,11 +13,13 @@ import rasterio
 from numpy.typing import NDArray
 from rasterio.control import GroundControlPoint
 from rasterio.enums import ColorInterp
+from rasterio.shutil import copy as copy_raster
 from rasterio.transform import Affine
 
 from downlink.scene import Georeference, Window
 from onboard.errors import SceneFileError, SceneFormatError, SceneGeoreferenceError, TileReadError
-from onboard.ingest import IngestSettings, open_scene
+from onboard.ingest import SELF_CONTAINED_DRIVERS, IngestSettings, open_scene
+from onboard.sensor_frame import SensorFrame
 from onboard.tiles import tile_grid
 
 UTM_31 = Affine(10, 0, 500_000, 0, -10, 5_000_000)
@@ -353,3 +355,52 @@ def test_a_scene_larger_than_memory_opens_and_reads_a_window(tmp_path: Path) -> 
     tracemalloc.stop()
     assert np.array_equal(read[:, 64:-64, 64:-64], texture(4, 512, 512)) and valid.sum() == 100 * 100
     assert peak_bytes < 20 * 1024 * 1024  # the scene has 80 GB of samples
+
+
+# ---- files that hold everything themselves
+
+SELF_CONTAINED = IngestSettings(drivers=SELF_CONTAINED_DRIVERS)
+VRT = """<VRTDataset rasterXSize="40" rasterYSize="32"><SRS>EPSG:32631</SRS><GeoTransform>5e5, 10, 0, 5e6, 0, -10</GeoTransform>
+<VRTRasterBand dataType="UInt16" band="1"><SimpleSource><SourceFilename>{source}</SourceFilename><SourceBand>1</SourceBand>
+</SimpleSource></VRTRasterBand></VRTDataset>"""
+
+
+def test_a_vrt_under_another_name_opens_no_other_file(write: Callable[..., Path], tmp_path: Path) -> None:
+    write(texture(1, 32, 40), name="secret.tif")
+    disguised = tmp_path / "scene.tif"
+    disguised.write_text(VRT.format(source=tmp_path / "secret.tif"))
+    with open_scene(disguised) as frame:
+        assert frame.read(Window(row=0, col=0, height=32, width=40)).any()
+    with pytest.raises(SceneFileError, match=r"only GTiff and JP2OpenJPEG are taken here"):
+        open_scene(disguised, SELF_CONTAINED)
+
+
+@pytest.mark.parametrize(
+    ("name", "driver"), [("scene.tif", "GTiff"), ("scene.tif", "COG"), ("scene.jp2", "JP2OpenJPEG")]
+)
+def test_files_that_hold_their_pixels_are_taken(write: Callable[..., Path], name: str, driver: str) -> None:
+    pixels = texture(3, 32, 40)
+    options = {"QUALITY": "100", "REVERSIBLE": "YES"} if driver == "JP2OpenJPEG" else {}
+    path = write(pixels, name=f"from_{name}")
+    converted = path.with_name(name)
+    with rasterio.open(path) as source:
+        copy_raster(source, converted, driver=driver, **options)
+    with open_scene(converted, SELF_CONTAINED) as frame:
+        assert (frame.read(Window(row=0, col=0, height=32, width=40)) == pixels).all()
+
+
+def test_what_lies_beside_such_a_file_stays_unread(write: Callable[..., Path], tmp_path: Path) -> None:
+    path = write(texture(1, 32, 40), descriptions=("blue",))
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), rasterio.open(path, "r+") as dataset:
+        dataset.write_mask(np.zeros((32, 40), dtype=bool))
+    (tmp_path / "scene.tif.aux.xml").write_text(
+        '<PAMDataset><PAMRasterBand band="1"><Description>beside</Description></PAMRasterBand></PAMDataset>'
+    )
+
+    def read_mask(frame: SensorFrame) -> Any:
+        return frame.source.read_mask(Window(row=0, col=0, height=32, width=40))
+
+    with open_scene(path) as frame:
+        assert frame.band_names == ("beside",) and not read_mask(frame).any()
+    with open_scene(path, SELF_CONTAINED) as frame:
+        assert frame.band_names == ("blue",) and read_mask(frame) is None

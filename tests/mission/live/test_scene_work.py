@@ -129,6 +129,21 @@ def test_what_is_no_scene_is_refused_and_the_next_order_is_taken(
     assert pipe.kinds()[-1] == "SceneWorked"
 
 
+def test_a_scene_that_is_made_of_other_files_is_refused(
+    tmp_path: Path, scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bands = "".join(
+        f'<VRTRasterBand dataType="UInt16" band="{band}"><SimpleSource><SourceFilename>{scene}</SourceFilename>'
+        f"<SourceBand>{band}</SourceBand></SimpleSource></VRTRasterBand>"
+        for band in (1, 2, 3, 4)
+    )
+    disguised = tmp_path / "spool.tif"
+    disguised.write_text(f'<VRTDataset rasterXSize="96" rasterYSize="96">{bands}</VRTDataset>')
+    pipe = run(tmp_path, monkeypatch, SceneOrder(scene=1, path=str(disguised), captured_ms=5))
+    (refused,) = [one for one in pipe.said if isinstance(one, SceneRefused)]
+    assert "only GTiff and JP2OpenJPEG are taken" in refused.reason and not pipe.kept
+
+
 def test_a_handover_that_cannot_be_written_is_told_and_tried_again(
     tmp_path: Path, scene: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

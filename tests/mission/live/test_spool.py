@@ -106,6 +106,23 @@ def test_what_is_no_file_is_cleared_away_without_opening_it(tmp_path: Path) -> N
     assert (tmp_path / "nowhere.tif").is_symlink() is False
 
 
+def test_links_are_not_followed(tmp_path: Path) -> None:
+    """Wherever they lead: outside the spool, or to a scene of the spool, which would be worked through twice."""
+    spool = Spool(tmp_path / "spool")
+    spool.folder.mkdir()
+    outside = put(tmp_path, "outside.tif", mtime_ns=5)
+    put(spool.folder, "good.tif", mtime_ns=2**62)
+    (spool.folder / "a.tif").symlink_to(outside)
+    (spool.folder / "b.tif").symlink_to("good.tif")
+    for name in ("a.tif", "b.tif"):
+        first = first_of(spool)
+        assert first.name == name
+        reason = spool.objection_to(first)
+        assert "this is a link" in reason
+        assert spool.move_rejected(first, reason) == name
+    assert outside.exists() and first_of(spool).name == "good.tif" and spool.objection_to(first_of(spool)) == ""
+
+
 def test_a_file_without_permission_is_objected_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spool = Spool(tmp_path)
     put(tmp_path, "closed.tif", mtime_ns=5).chmod(0)
