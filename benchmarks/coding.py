@@ -92,6 +92,8 @@ class DetectionResult:
     curves: dict[str, list[DetectionPoint]]
     bytes: dict[str, int | None]
     """At which each has the target F1, and at every larger budget tried; None where it never has."""
+    first_bytes: dict[str, int | None]
+    """At which each first has it, whatever comes after."""
     model: str
     seen_in_training: tuple[str, ...]
     """Scenes that the detector learnt from. All codecs are searched by the same one, so their comparison stays fair; the level of
@@ -139,20 +141,21 @@ def _equal_f1(request: Request, scenes: Sequence[CodingScene]) -> DetectionResul
     return DetectionResult(
         original=original,
         target_f1=F1_SHARE * original.f1,
-        curves={name: points for name, (_, points, _) in zip(names, results, strict=True)},
-        bytes={name: size for name, (_, _, size) in zip(names, results, strict=True)},
+        curves={name: points for name, (_, points, _, _) in zip(names, results, strict=True)},
+        bytes={name: size for name, (_, _, size, _) in zip(names, results, strict=True)},
+        first_bytes={name: size for name, (_, _, _, size) in zip(names, results, strict=True)},
         model=model.label,
         seen_in_training=tuple(name for name in labelled if name in model.training_data),
     )
 
 
-def _curve_of_codec(task: tuple[Request, str]) -> tuple[DetectionPoint, list[DetectionPoint], int | None]:
+def _curve_of_codec(task: tuple[Request, str]) -> tuple[DetectionPoint, list[DetectionPoint], int | None, int | None]:
     request, name = task
     watched = _watched(request, name in (OURS, ALERTS))
     shares = QUICK_SHARES_PERCENT if request.quick else SHARES_PERCENT
-    points, size_bytes = measured(name, watched, request.lossy(), shares)
+    points, lasting, first = measured(name, watched, request.lossy(), shares)
     counts = sum((one.judge(one.original, one.scene.pixels.nbytes) for one in watched), Counts())
-    return point_of("original", 100.0, counts, counts), points, size_bytes
+    return point_of("original", 100.0, counts, counts), points, lasting, first
 
 
 @lru_cache(maxsize=2)

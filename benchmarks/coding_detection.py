@@ -73,6 +73,8 @@ class DetectionPoint:
     f1: float
     recall: float
     precision: float
+    objects: int
+    """Labelled objects: one more or less found moves recall by one over this."""
     recall_of_original: float
     """Recall over the recall on the originals."""
     found_again: float
@@ -182,8 +184,8 @@ def sent_within(layers: Sequence[ValuedLayer], budget_bytes: int) -> tuple[list[
 
 def measured(
     name: str, watched: Sequence[WatchedScene], codecs: Sequence[Codec], shares_percent: Sequence[float]
-) -> tuple[list[DetectionPoint], int | None]:
-    """(a contender at every budget it can keep to, bytes at which it has the F1 to compare at).
+) -> tuple[list[DetectionPoint], int | None, int | None]:
+    """(a contender at every budget it can keep to, bytes from which on it has the F1 to compare at, bytes at which it first has).
 
     A codec whose smallest file of some scene is larger than the budget has no point there.
     """
@@ -200,10 +202,12 @@ def measured(
 
     counted = [(share, measure(share)) for share in shares_percent]
     points = [point_of(name, share, counts, original) for share, counts in counted if counts is not None]
-    size_bytes = bytes_for_f1(points, measure, F1_SHARE * f1_of(original))
+    target_f1 = F1_SHARE * f1_of(original)
+    lasting = bytes_for_f1(points, measure, target_f1)
+    first = bytes_for_f1(points, measure, target_f1, lasting=False)
     for one in watched:
         one.searches.pop(name, None)
-    return points, size_bytes
+    return points, lasting, first
 
 
 def point_of(name: str, share_percent: float, counts: Counts, original: Counts) -> DetectionPoint:
@@ -215,6 +219,7 @@ def point_of(name: str, share_percent: float, counts: Counts, original: Counts) 
         f1=f1_of(counts),
         recall=counts.hits / max(counts.objects, 1),
         precision=counts.hits / max(counts.found, 1),
+        objects=counts.objects,
         recall_of_original=counts.hits / max(original.hits, 1),
         found_again=counts.again / max(counts.original, 1),
     )
@@ -226,16 +231,23 @@ def f1_of(counts: Counts) -> float:
 
 
 def bytes_for_f1(
-    points: Sequence[DetectionPoint], measure: Callable[[float], Counts | None], target_f1: float
+    points: Sequence[DetectionPoint],
+    measure: Callable[[float], Counts | None],
+    target_f1: float,
+    *,
+    lasting: bool = True,
 ) -> int | None:
-    """Bytes at the smallest budget from which on F1 stays at the target, refined by halving the step before it."""
-    reached = None
-    for place in range(len(points) - 1, -1, -1):
-        if points[place].f1 < target_f1:
-            break
-        reached = place
-    if reached is None:
+    """Bytes at the smallest budget whose F1 reaches the target, refined by halving the step before it.
+
+    `lasting` asks that F1 stays there at every larger budget tried. F1 of a few dozen objects moves in steps of a hundredth and
+    may dip by one: the two readings tell how firm a figure is.
+    """
+    reaching = [place for place, point in enumerate(points) if point.f1 >= target_f1]
+    if lasting:
+        reaching = [place for place in reaching if all(point.f1 >= target_f1 for point in points[place:])]
+    if not reaching:
         return None
+    reached = reaching[0]
     size_bytes, high = points[reached].bytes, points[reached].share_percent
     if reached == 0:
         return size_bytes

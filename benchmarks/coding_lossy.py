@@ -16,8 +16,8 @@ JPEG_XL_EFFORT = 3
 """Higher efforts optimise what people see: at effort 7 the squared error at equal bytes is higher, at 20 times the cost."""
 AVIF_SPEED = 8
 AVIF_BITS = 12
-PSNR_OF_WHOLE_RANGE_DB = KnobRange(low=20.0, high=115.0, step=1.0)
-"""OpenJPEG takes whole decibels against the full range of the sample type."""
+PSNR_OF_WHOLE_RANGE_DB = KnobRange(low=20.0, high=115.0, step=0.05)
+"""OpenJPEG aims at a PSNR against the full range of the sample type."""
 
 
 def lossy_codecs() -> list[Codec | Absent]:
@@ -45,8 +45,7 @@ def lossy_codecs() -> list[Codec | Absent]:
 def _jpeg2000(reversible: bool) -> tuple[Any, Any]:
     def encode(pixels: Pixels, psnr_db: float) -> bytes:
         options = {"reversible": reversible, "mct": False, "planar": True, "codecformat": "j2k", "numthreads": 1}
-        level = round(psnr_db)
-        return pack(pixels, [imagecodecs.jpeg2k_encode(one_or_more(pixels), level, **options)])
+        return pack(pixels, [imagecodecs.jpeg2k_encode(one_or_more(pixels), psnr_db, **options)])
 
     return encode, _decode_openjpeg
 
