@@ -12,15 +12,16 @@
 The CRC-32 runs over kind, length and body, and goes on from that of the record before: a record that was changed, left out or moved
 breaks the chain where it stood.
 
-A log never disturbs its core: it is bounded, it is not synchronised to the disk, and whatever fails ends the log with a reason
-(`EventRecorder.stopped`), never the core. The log of a process that was killed ends with a torn record at worst, which a reader
-passes over and the next recorder cuts off. No key is written into it.
+A log never disturbs its core: it is bounded, it leaves the disk a reserve, it is not synchronised, and whatever fails ends the
+log with a reason (`EventRecorder.stopped`), never the core. The log of a process that was killed ends with a torn record at worst,
+which a reader passes over and the next recorder cuts off. No key is written into it.
 """
 
 import binascii
+import shutil
 import struct
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from io import FileIO
 from pathlib import Path
@@ -37,6 +38,8 @@ from mission.incarnation import Incarnation, journal_bytes, reference
 from mission.link_setup import EndJournals, LinkKeys
 
 CAPACITY_BYTES: Final = 64 * 1024 * 1024
+RESERVE_BYTES: Final = 16 * 1024 * 1024
+"""So much of its disk a log leaves free for the journals."""
 NOTE_ROOM_BYTES: Final = 512
 """Kept free for the last note."""
 LARGEST_BODY_BYTES: Final = 1 << 30
@@ -92,12 +95,19 @@ class LogEntry:
 class EventRecorder:
     """Writes the log of one end of the link, behind what is in the file already."""
 
-    def __init__(self, path: Path, *, capacity_bytes: int = CAPACITY_BYTES) -> None:
-        """Never raises: what cannot be recorded is told by `stopped`."""
+    def __init__(
+        self,
+        path: Path,
+        *,
+        capacity_bytes: int = CAPACITY_BYTES,
+        free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free,
+    ) -> None:
+        """`free_bytes` asks the file system of a folder. Never raises: what cannot be recorded is told by `stopped`."""
         self.path = path
         self.stopped = ""
         """Why nothing is recorded any more; empty while it is."""
         self._capacity_bytes = capacity_bytes
+        self._free_bytes = free_bytes
         self._file: FileIO | None = None
         self._size_bytes = 0
         self._check = 0
@@ -117,7 +127,10 @@ class EventRecorder:
         self._operations.clear()
         sizes_bytes = journals.layers.size_bytes + journals.commands.size_bytes
         if not self.stopped and self._size_bytes + sizes_bytes > self._capacity_bytes:
-            self._stop_full()
+            self._stop(
+                f"no room for journals of {sizes_bytes} bytes to begin from: the log has {self._size_bytes} of at most "
+                f"{self._capacity_bytes}"
+            )
         if not self.stopped:
             try:
                 layers, commands = journal_bytes(journals.layers), journal_bytes(journals.commands)
@@ -185,8 +198,21 @@ class EventRecorder:
             self._file.seek(self._size_bytes)
 
     def _write(self, kind: bytes, body: bytes) -> None:
-        if self._size_bytes + _HEAD.size + len(body) + NOTE_ROOM_BYTES > self._capacity_bytes:
-            self._stop_full()
+        record_bytes = _HEAD.size + len(body)
+        if self._size_bytes + record_bytes + NOTE_ROOM_BYTES > self._capacity_bytes:
+            self._stop(
+                f"the log is full: {self._size_bytes} of {self._capacity_bytes} bytes, and {record_bytes} were to come"
+            )
+            return
+        try:
+            free_bytes = self._free_bytes(self.path.parent)
+        except OSError as error:
+            self._stop(f"cannot ask what is free on the disk of the log: {error.strerror}")
+            return
+        if free_bytes - record_bytes - NOTE_ROOM_BYTES < RESERVE_BYTES:
+            self._stop(
+                f"the disk is nearly full: {free_bytes} bytes are free, the log leaves {RESERVE_BYTES} to others"
+            )
             return
         self._put(kind, body)
 
@@ -202,9 +228,6 @@ class EventRecorder:
         self._size_bytes += written
         if written < len(data):
             self._close_because(f"cannot write {self.path}: no room")
-
-    def _stop_full(self) -> None:
-        self._stop(f"the log is full: {self._size_bytes} of {self._capacity_bytes} bytes")
 
     def _stop(self, reason: str) -> None:
         if self._size_bytes:

@@ -23,7 +23,7 @@ from ground.station import GroundStation
 from mission import cli, event_log
 from mission.errors import ReplayError
 from mission.event_codec import decode, encode
-from mission.event_log import EventRecorder, read_log
+from mission.event_log import FILE_HEADER, NOTE_ROOM_BYTES, RESERVE_BYTES, EventRecorder, read_log
 from mission.incarnation import Incarnation
 from mission.link_ends import EndJournals, LinkKeys, onboard_computer
 from mission.replay import replay
@@ -311,9 +311,40 @@ def test_a_full_log_stops_with_a_note_and_never_disturbs_its_core(tmp_path):
 def test_journals_that_do_not_fit_are_not_read(tmp_path):
     journals = EndJournals()
     onboard_computer(PROFILE, capacity_bytes=10_000, journals=journals).handle(LayersCaptured(layers=[layer(1)]), 1)
+    size_bytes = journals.layers.size_bytes + journals.commands.size_bytes
     recorder = EventRecorder(tmp_path / "o.log", capacity_bytes=60)
     start(recorder, journals)
-    assert "full" in recorder.stopped
+    assert f"no room for journals of {size_bytes} bytes to begin from" in recorder.stopped
+    assert f"has {len(FILE_HEADER)} of at most 60" in recorder.stopped and "full" not in recorder.stopped
+    assert replay(tmp_path / "o.log").note == recorder.stopped
+
+
+def test_a_log_leaves_the_disk_a_reserve(tmp_path):
+    """Others fill the disk, the journals among them: the log ends before the reserve is touched, with its reason, and stays ended."""
+    room = {"bytes": RESERVE_BYTES + 20_000}
+    recorder = EventRecorder(tmp_path / "o.log", free_bytes=lambda folder: room["bytes"] if folder == tmp_path else 0)
+    computer = start(recorder, EndJournals(), key_seed=0)
+    for number in range(10):
+        tell(recorder, computer, LayersCaptured(layers=[layer(number)]), number)
+    assert recorder.stopped == ""
+    room["bytes"] = RESERVE_BYTES + NOTE_ROOM_BYTES
+    size_bytes = recorder.size_bytes
+    tell(recorder, computer, LayersCaptured(layers=[layer(10)]), 10)
+    room["bytes"] = 1 << 40
+    tell(recorder, computer, LayersCaptured(layers=[layer(11)]), 11)
+    assert f"{RESERVE_BYTES + NOTE_ROOM_BYTES} bytes are free" in recorder.stopped and "disk" in recorder.stopped
+    assert recorder.size_bytes - size_bytes < NOTE_ROOM_BYTES
+    outcome = replay(tmp_path / "o.log")
+    assert outcome.agrees and outcome.events == 10 and outcome.note == recorder.stopped
+
+
+def test_a_disk_that_does_not_say_what_is_free_ends_the_log(tmp_path):
+    def unknown(folder):
+        raise OSError(5, "Input/output error")
+
+    recorder = EventRecorder(tmp_path / "o.log", free_bytes=unknown)
+    start(recorder, EndJournals())
+    assert "Input/output error" in recorder.stopped
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path):
