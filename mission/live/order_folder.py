@@ -6,7 +6,7 @@
 
 A file is written under a name that begins with a dot and then renamed, or written in place: one that is not whole yet is left alone
 for `HALF_WRITTEN_MS`. An order is durable at the command desk before its file goes to `done/`; a crash between the two gives it
-again, which does what it did the first time. What cannot be used goes to `refused/` with the reason beside it.
+again, which does what it did the first time. What cannot be used goes to `refused/` with the reason beside it. Both keep the last hundred.
 """
 
 import os
@@ -20,11 +20,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from downlink.command import CancelRequest, DropScene, Order, RequestLayers
 from downlink.requests import LARGEST_FACTOR, LayerRequest
+from mission.live.last_entries import keep_last
 from mission.scenario_orders import DAY_S, PRODUCTS
 
 ORDERS_FOLDER: Final = "orders"
 DONE_FOLDER: Final = "done"
 REFUSED_FOLDER: Final = "refused"
+REASON_SUFFIX: Final = ".reason"
 LARGEST_FILE_BYTES: Final = 64 * 1024
 FILES_PER_LOOK: Final = 16
 HALF_WRITTEN_MS: Final = 2000
@@ -137,12 +139,14 @@ class OrderFolder:
         self._given[found.path] = found.version
         found.path.rename(_free_name(self.path / DONE_FOLDER / found.path.name))
         del self._given[found.path]
+        keep_last(self.path / DONE_FOLDER, reason_suffix=REASON_SUFFIX)
 
     def refused(self, found: FoundOrder, problem: str) -> None:
         """It cannot be given. Raises OSError."""
         target = _free_name(self.path / REFUSED_FOLDER / found.path.name)
         found.path.rename(target)
-        target.with_name(f"{target.name}.reason").write_text(f"{problem}\n", encoding="utf-8")
+        keep_last(target.parent, reason_suffix=REASON_SUFFIX)
+        target.with_name(target.name + REASON_SUFFIX).write_text(f"{problem}\n", encoding="utf-8")
 
     def _read(self, path: Path, now_ms: int) -> FoundOrder | None:
         """None for a file that has gone, or that may not be whole yet."""

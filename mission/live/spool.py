@@ -7,18 +7,17 @@ spool/rejected/picture.tif      could not be used; picture.tif.reason.txt says w
 """
 
 import os
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from mission.live.last_entries import keep_last
+
 SCENE_SUFFIXES: Final = frozenset({".tif", ".tiff", ".jp2"})
 DONE_FOLDER: Final = "done"
 REJECTED_FOLDER: Final = "rejected"
 REASON_SUFFIX: Final = ".reason.txt"
-KEPT_LIMIT: Final = 100
-"""Entries kept in `done` and in `rejected`, the oldest go first."""
 LOOK_LIMIT: Final = 10_000
 """Entries of the folder looked at in one turn."""
 NAME_LIMIT_BYTES: Final = 200
@@ -122,7 +121,7 @@ class Spool:
         target_folder.mkdir(exist_ok=True)
         target = _free_name(target_folder, file.name)
         self.path_of(file).rename(target)
-        _remove_oldest(target_folder)
+        keep_last(target_folder, reason_suffix=REASON_SUFFIX)
         return target
 
 
@@ -143,18 +142,3 @@ def _free_name(folder: Path, name: str) -> Path:
         number += 1
         candidate = folder / f"{short}.{number}{suffix}"
     return candidate
-
-
-def _remove_oldest(folder: Path) -> None:
-    """Keep `KEPT_LIMIT` entries with their reasons. What cannot be removed stays."""
-    entries = [entry for entry in os.scandir(folder) if not entry.name.endswith(REASON_SUFFIX)]
-    if len(entries) <= KEPT_LIMIT:
-        return
-    entries.sort(key=lambda entry: (entry.stat(follow_symlinks=False).st_mtime_ns, entry.name))
-    for entry in entries[: len(entries) - KEPT_LIMIT]:
-        with suppress(OSError):
-            if entry.is_dir(follow_symlinks=False):
-                shutil.rmtree(entry.path)
-            else:
-                os.unlink(entry.path)
-            Path(entry.path + REASON_SUFFIX).unlink(missing_ok=True)

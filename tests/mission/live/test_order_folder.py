@@ -8,6 +8,7 @@ import pytest
 from downlink.command import CancelRequest, DropScene, RequestLayers
 from downlink.products import ALERTS_PRODUCT, FIRST_CHIP
 from downlink.requests import LayerRequest
+from mission.live.last_entries import KEPT_LIMIT
 from mission.live.order_folder import FILES_PER_LOOK, HALF_WRITTEN_MS, LARGEST_FILE_BYTES, OrderFolder
 
 NOW_MS = 1_750_000_000_123
@@ -98,6 +99,23 @@ def test_a_full_folder_is_taken_a_few_at_a_time_in_order(folder):
     for number in range(FILES_PER_LOOK + 5):
         put(folder, f"{number:03d}.json", {"kind": "drop_scene", "scene": number + 1})
     assert [found.order.scene for found in folder.look(NOW_MS)] == list(range(1, FILES_PER_LOOK + 1))
+
+
+@pytest.mark.parametrize("place", ["done", "refused"])
+def test_the_last_hundred_files_are_kept(folder, place):
+    """Those that were put there last, however old they say they are; reasons go with their orders."""
+    for number in range(KEPT_LIMIT + 3):
+        content = {"kind": "drop_scene", "scene": number + 1} if place == "done" else "{"
+        path = put(folder, f"{number:03d}.json", content)
+        os.utime(path, (1000.0 - number, 1000.0 - number))
+        (found,) = folder.look(NOW_MS)
+        if place == "done":
+            folder.done(found)
+        else:
+            folder.refused(found, found.problem)
+    left = {path.name for path in (folder.path / place).iterdir()}
+    names = {f"{number:03d}.json" for number in range(3, KEPT_LIMIT + 3)}
+    assert left == (names if place == "done" else names | {f"{name}.reason" for name in names})
 
 
 def test_an_order_whose_file_cannot_be_moved_is_given_once(folder):

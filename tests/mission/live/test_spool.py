@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mission.live.spool import KEPT_LIMIT, REASON_SUFFIX, Spool, SpoolFile
+from mission.live.last_entries import KEPT_LIMIT
+from mission.live.spool import REASON_SUFFIX, Spool, SpoolFile
 
 
 def put(folder: Path, name: str, *, mtime_ns: int, content: bytes = b"x") -> Path:
