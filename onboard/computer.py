@@ -77,10 +77,19 @@ class OnboardComputer:
         self._without_answers = False
         # Frame loss as the ground has told it.
         self._measured_before, self._measured_now = LossCount(), LossCount()
+        # A mark of eviction that rotted brings its layer back at a start: then there is more than there is room for.
+        self._fits = False
         self._drop_scenes()
 
     def handle(self, event: Event, now_ms: int) -> list[Action]:
         """React to one event."""
+        if self._fits:
+            return self._react(event, now_ms)
+        evicted = self._evict_excess(now_ms)
+        self._fits = True
+        return [*evicted, *self._react(event, now_ms)]
+
+    def _react(self, event: Event, now_ms: int) -> list[Action]:
         match event:
             case LayersCaptured():
                 return self._capture(event, now_ms)
@@ -166,10 +175,13 @@ class OnboardComputer:
         layers = [valued.layer for valued in fresh]
         self._order.add(layers)
         self._express.add(layer for layer in layers if layer.address.is_express)
-        excess_bytes = self.store.queued_bytes - self.capacity_bytes
-        actions = self._evict(self._order.evictions(excess_bytes, now_ms=now_ms, kept=self._files.in_flight))
+        actions = self._evict_excess(now_ms)
         self.store.compact_when_long()
         return actions
+
+    def _evict_excess(self, now_ms: int) -> list[Action]:
+        excess_bytes = self.store.queued_bytes - self.capacity_bytes
+        return self._evict(self._order.evictions(excess_bytes, now_ms=now_ms, kept=self._files.in_flight))
 
     def _evict(self, addresses: Sequence[LayerAddress]) -> list[Action]:
         if not addresses:

@@ -18,7 +18,7 @@ from mission.errors import InvariantError, RunError
 from mission.progress import ProgressBars
 from mission.replay import replay
 from mission.seeded_flight import FAULTS, SeededFlight
-from mission.seeded_mission import seeded_mission
+from mission.seeded_mission import harsh_mission, seeded_mission
 from onboard.computer import OnboardComputer
 from onboard.file_lane import FileLane
 
@@ -88,6 +88,12 @@ def test_a_recorded_mission_replays(tmp_path):
         run_campaign(Campaign(first=3, count=1, record_in=tmp_path), bars)
     outcomes = [replay(tmp_path / "3" / f"{end}.log") for end in ("onboard", "ground")]
     assert all(outcome.agrees and outcome.events > 50 for outcome in outcomes)
+
+
+@pytest.mark.parametrize("seed", [304, 675])
+def test_harsh_missions_that_found_something_once(seed):
+    """What rots on the ground comes again in the event that misses it; a rotted mark brings back more than fits on board."""
+    SeededFlight(harsh_mission(seed)).fly()
 
 
 def test_a_mission_is_planned_from_its_seed_alone():

@@ -403,6 +403,16 @@ def test_a_full_store_gives_up_the_least_valuable_and_never_what_is_on_its_way()
     assert bench.file(1) == [address(FIRST_CHIP), address(FIRST_CHIP, 1)]
 
 
+def test_a_start_with_more_than_there_is_room_for_gives_up_the_excess_at_once():
+    """A mark of eviction that has rotted brings its layer back."""
+    store = ProductStore(MemoryJournal())
+    store.add([valued(FIRST_BLOCK, size_bytes=600, density=9.0), valued(FIRST_BLOCK + 1, size_bytes=600, density=1.0)])
+    bench = Bench(capacity_bytes=1000, store=store)
+    assert [layer.address for layer in store.backlog()] == [address(FIRST_BLOCK)]
+    assert store.evicted == {address(FIRST_BLOCK + 1)}
+    assert bench.computer.handle(ContactEnded(), bench.now_ms) == []
+
+
 def test_an_evicted_alert_is_not_waited_for():
     bench = Bench(valued(ALERTS_PRODUCT, density=0.001), capacity_bytes=1000)
     bench.send()
