@@ -17,10 +17,7 @@ register_qemu() {
     apt-get update -qq >&2
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends qemu-user-static mmdebstrap arch-test >&2
   }
-  if [ ! -e "$binfmt/register" ]; then
-    mount -t binfmt_misc binfmt_misc "$binfmt"
-    trap 'umount "$binfmt"' EXIT
-  fi
+  [ -e "$binfmt/register" ] || mount -t binfmt_misc binfmt_misc "$binfmt"
   [ -e "$binfmt/qemu-aarch64" ] && return
   local start='\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00'
   local mask='\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff'
@@ -34,7 +31,7 @@ lap() { say "$1 after $((SECONDS - began)) s"; }
 register_qemu
 base=$(ARCHITECTURE=arm64 containers/base_image.sh)
 lap "base image $base"
-BASE_IMAGE=$base TIANSHU_IMAGE=$image DOCKER_DEFAULT_PLATFORM=linux/arm64 ${COMPOSE:-docker compose} build --quiet onboard >&2
+BASE_IMAGE=$base TIANSHU_IMAGE=$image DOCKER_DEFAULT_PLATFORM=linux/arm64 ${COMPOSE:-docker compose} build --progress plain onboard >&2
 lap "image $(docker image inspect --format '{{.Size}}' "$image") bytes"
 docker run --rm --platform linux/arm64 --network none --read-only --entrypoint python3 "$image" -c '
 import platform, cryptography, numpy, openvino, raptorq, rasterio, zstandard
