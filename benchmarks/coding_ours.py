@@ -11,7 +11,8 @@ import numpy as np
 
 from benchmarks.coding_port import KnobRange, Pixels
 from benchmarks.coding_scenes import TILE_PX, CodingScene
-from downlink.image_layers import DecodedImage, ImageAssembly, ImageProduct, encode_image
+from downlink.image_encoding import ImageProduct, encode_image
+from downlink.image_layers import DecodedImage, ImageAssembly
 from downlink.products import FIRST_BLOCK, FIRST_CHIP, Layer, LayerAddress, Rung
 from downlink.record import OVERHEAD_BYTES
 from downlink.scene import SceneSummary, Window, encode_summary

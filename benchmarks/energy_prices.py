@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from downlink.image_layers import encode_image
+from downlink.image_encoding import encode_image
 from onboard.detector import Detector, load_detector
 from onboard.ingest import IngestSettings, open_scene
 from onboard.policy import ImageInterest, load_policy

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from downlink.alerts import BATCH_LIMIT, LARGEST_SIDE_PX
-from downlink.image_layers import encode_image
+from downlink.image_encoding import encode_image
 from downlink.products import (
     ALERT_BATCHES_LIMIT,
     BLOCKS_LIMIT,

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from downlink.image_layers import encode_image
+from downlink.image_encoding import encode_image
 from downlink.products import FIRST_CHIP, LayerAddress
 from downlink.scene import SceneSummary, Window
 from onboard.chips import Chip, cut_chips

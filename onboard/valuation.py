@@ -17,7 +17,7 @@ from onboard.detection import Detection
 from onboard.policy import ImageInterest, Policy
 
 if TYPE_CHECKING:  # whoever only carries valued layers does not load the coder of pixels
-    from downlink.image_layers import ImageProduct
+    from downlink.image_encoding import ImageProduct
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,9 @@ from hypothesis.extra import numpy as arrays
 
 from downlink.band_transform import MOST_BANDS, BandTransform, fit_band_transform
 from downlink.errors import LayerError
+from downlink.image_encoding import encode_image
 from downlink.image_header import unpack_header
-from downlink.image_layers import ImageAssembly, encode_image
+from downlink.image_layers import ImageAssembly
 from downlink.jpeg2000 import codestream_shape, encode_layers
 from downlink.scene import Window
 

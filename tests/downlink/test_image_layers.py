@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from downlink.errors import CodestreamError, DownlinkError, LayerError
+from downlink.image_encoding import encode_image
 from downlink.image_header import CHECK_AND_MASK, FIXED_FIELDS, distortion, distortion_code, unpack_header
-from downlink.image_layers import ImageAssembly, encode_image
+from downlink.image_layers import ImageAssembly
 from downlink.scene import Window
 
 PERCENT = (2.0, 10.0, 100.0)

@@ -10,8 +10,9 @@ import zstandard
 from downlink.band_transform import MOST_BANDS, BandTransform
 from downlink.codestream import CodestreamShape, first_layers, join_layers, main_header, split_layers
 from downlink.errors import CodestreamError, LayerError
+from downlink.image_encoding import ImageProduct, encode_image
 from downlink.image_header import CHECK_AND_MASK, FIXED_FIELDS, ImageHeader, pack_header, unpack_header
-from downlink.image_layers import ImageAssembly, ImageProduct, encode_image
+from downlink.image_layers import ImageAssembly
 from downlink.scene import Georeference, SceneSummary, TileOutcome, Window, decode_summary, encode_summary
 from tests.fuzz.contract import Target, require, value_or_refusal
 from tests.fuzz.tape import Tape

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downlink.image_layers import DecodedImage, ImageAssembly, encode_image
+from downlink.image_encoding import encode_image
+from downlink.image_layers import DecodedImage, ImageAssembly
 from downlink.scene import SceneSummary, Window
 from ground.comparison import region_mask, squared_error
 from ground.errors import GroundError, ImageMismatchError

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from downlink.alerts import BATCH_LIMIT, decode_alerts
-from downlink.image_layers import ImageProduct
+from downlink.image_encoding import ImageProduct
 from downlink.products import ALERTS_PRODUCT, FIRST_BLOCK, FIRST_CHIP, LayerAddress, Rung
 from downlink.record import OVERHEAD_BYTES
 from downlink.scene import Georeference, SceneSummary, TileOutcome, Window, decode_summary
