@@ -43,6 +43,8 @@ class PlannerSettings:
     new_scene_share: float = 0.0
     """Share of every contact but the first that scenes not yet taken are expected to claim, 0 to 1 (excluded). It makes waiting
     less attractive and leaves no room unused. 0 for a backlog to which nothing is added; 0.5 suits a camera at work."""
+    contacts_ahead: int = 2
+    """How many coming contacts, the current one included, set the price under which nothing more is made for them; 1 or more."""
     price_rounds: int = 16
     """Rounds of the search for prices at most, when a plan is made from nothing."""
     replan_rounds: int = 2
@@ -59,6 +61,8 @@ class PlannerSettings:
             raise ScheduleError(f"share {self.waiting_share} for layers that have waited too long is not in 0..1")
         if not 0 <= self.new_scene_share < 1:
             raise ScheduleError(f"share {self.new_scene_share} for scenes not yet taken is not in 0..1 (1 excluded)")
+        if self.contacts_ahead < 1:
+            raise ScheduleError(f"{self.contacts_ahead} contacts ahead set no price: give 1 or more")
         if self.price_rounds < 1 or self.replan_rounds < 1 or not self.price_tolerance > 0:
             raise ScheduleError(
                 f"{self.price_rounds} and {self.replan_rounds} rounds at a tolerance of {self.price_tolerance}: "

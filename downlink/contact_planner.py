@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from downlink.backlog_price import backlog_price
 from downlink.contact import Contact
 from downlink.contact_groups import Windows, windows_at
 from downlink.contact_plan import BacklogPlan, DownlinkPlan, PlannerSettings, downlink_plan, evictions, plan_backlog
@@ -92,6 +93,19 @@ class ContactPlanner:
     def replan(self, now_ms: int) -> BacklogPlan:
         """The same as numbers of rows and contacts."""
         return self._planned(now_ms, committed_bytes=0, all_contacts=True)
+
+    def price(self, now_ms: int, *, committed_bytes: int = 0) -> float:
+        """Points per byte at which the backlog fills the next contacts, as many as `PlannerSettings.contacts_ahead` says."""
+        windows = windows_at(
+            self._contacts,
+            now_ms=now_ms,
+            payload_fraction=self.settings.payload_fraction,
+            committed_bytes=committed_bytes,
+        )
+        contacts_ahead = self.settings.contacts_ahead
+        return backlog_price(
+            self._table, windows, now_ms=now_ms, requests=self._requests, contacts_ahead=contacts_ahead
+        )
 
     def _planned(self, now_ms: int, *, committed_bytes: int, all_contacts: bool) -> BacklogPlan:
         key = (now_ms, committed_bytes, all_contacts)

@@ -57,10 +57,11 @@ def link_keys(scenario: Scenario, *, seed: int) -> LinkKeys:
 
 
 def planner_settings(policy: Policy) -> PlannerSettings:
-    """How contacts are shared, as `[planning]` of the policy has it."""
+    """How contacts are shared, and how far ahead images are coded, as `[planning]` and `[coding]` of the policy have it."""
     rules = policy.planning
     return PlannerSettings(
         max_wait_s=rules.max_wait_s,
         waiting_share=rules.waiting_share,
         new_scene_share=rules.new_scene_share,
+        contacts_ahead=policy.coding.contacts_ahead,
     )

@@ -21,6 +21,7 @@ from downlink.link_events import ContactEnded, ContactStarted, FrameHeard, Trans
 from downlink.link_profile import Apid, LinkProfile
 from downlink.packet_sender import PacketSender
 from downlink.products import Layer, LayerAddress
+from downlink.requests import LayerRequest
 from onboard.command_gate import CommandGate
 from onboard.erasure_lane import ErasureLane
 from onboard.express_lane import ExpressLane
@@ -137,6 +138,17 @@ class OnboardComputer:
     def naks_heard(self) -> int:
         """Requests of the ground for missing parts of files."""
         return self._files.naks_heard
+
+    def coding_price(self, now_ms: int) -> float:
+        """Points per byte below which an image coded now is not expected to fly: at it the backlog fills the next contacts.
+
+        0 where the backlog does not fill them or no contact is known: then all that is worth something is worth coding.
+        """
+        return self._order.price(now_ms, committed_bytes=self._files.unsent_bytes)
+
+    def standing_requests(self, now_ms: int) -> tuple[LayerRequest, ...]:
+        """Requests of the ground that hold now: they raise what images are worth that are not coded yet."""
+        return self.gate.orders.requests(now_ms)
 
     # ---- contacts
 

@@ -106,6 +106,37 @@ class PlanningRules(PolicyPart):
     """Share of later contacts that scenes still to be taken will need: what is put off must reckon with them."""
 
 
+class MapWeights(PolicyPart):
+    """`[map]`: what a pixel of a block weighs, in its distortion and in its points. A clear, unremarkable one weighs `clear`.
+
+    Chips carry the pixels of detections already, at a far higher price: 0.5 points for some 900 px against 4 points for a
+    million. So `detection` is not paid for the object once more. It says what the ground around an object is worth
+    (other ships at the quay, the wake, the coast by which it is placed), and ranks a harbour before empty sea where no
+    chip came through.
+    """
+
+    clear: Points = 1.0
+    """Valid ground or sea under no cloud."""
+    detection: Points = 8.0
+    """Inside the box of a certain object and its margin; an uncertain one raises the weight in proportion. A small ship
+    with its margin, 2,000 px, then adds 0.06 points to its block: an eighth of its chip."""
+    margin_px: Annotated[int, Field(ge=0, le=512)] = 16
+    """Pixels around a box that count as it does: twice a chip's margin, so that half of them lie outside the chip."""
+    cloud: Points = 0.05
+    """Under cloud. Not 0: what the thresholds call cloud is a roof, a beach or snow now and then."""
+    changed: Points = 3.0
+    """Clear, and different from what the ground holds beyond noise. Under cloud a change says nothing, and does not count."""
+
+
+class CodingRules(PolicyPart):
+    """`[coding]`: which of the uncoded images are worth coding."""
+
+    contacts_ahead: Annotated[int, Field(ge=1, le=64)] = 2
+    """Coming contacts, the current one included, whose room counts: an image is coded where its best layers would find a
+    place in it. One is what flies next; the second stands for a contact that carries more than expected, and keeps work at
+    hand when the first one begins. More is coded for layers that better ones from new scenes will displace."""
+
+
 class Policy(PolicyPart):
     """Everything the valuation needs to know of the mission's wishes."""
 
@@ -119,6 +150,10 @@ class Policy(PolicyPart):
     blocks: ImageInterest
     planning: PlanningRules = PlanningRules()
     """Bounded waiting, and room for what is still to come."""
+    map: MapWeights = MapWeights()
+    """What the pixels of a block weigh."""
+    coding: CodingRules = CodingRules()
+    """What is worth coding."""
     classes: dict[str, ClassInterest] = {}
     """By class name; a class not listed weighs 1."""
     areas: tuple[AreaInterest, ...] = ()

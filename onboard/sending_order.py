@@ -91,6 +91,11 @@ class SendingOrder:
         self._tell_planner(now_ms)
         return tuple(layer.address for layer in self._planner.evictions(excess_bytes, now_ms=now_ms, kept=kept))
 
+    def price(self, now_ms: int, *, committed_bytes: int) -> float:
+        """Points per byte at which what waits fills the next contacts; 0 where it does not, or none is known."""
+        self._tell_planner(now_ms)
+        return self._planner.price(now_ms, committed_bytes=committed_bytes)
+
     def ranked(self) -> list[tuple[float, Layer]]:
         """All that is left, best first, with value per byte."""
         self._next.extend(self._rest)

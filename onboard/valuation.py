@@ -1,7 +1,11 @@
 """What each layer is worth: points from the policy, the detections and the measured distortion (pure).
 
 The usefulness of an image rises from 0 to 1 with its PSNR between the two bounds of the policy. A step is worth the
-interest of its image times the usefulness it adds, so the value of a prefix is the sum of its steps.
+points of its image times the usefulness it adds, so the value of a prefix is the sum of its steps.
+
+The pixels of a block weigh as its value map says (`onboard.value_map`), twice: the weights add up to its points, and the
+PSNR is that of the weighted squared error. So what a step is worth follows from the error it takes away where it matters.
+Images that are not coded yet are valued by the same law from their forecast.
 """
 
 import math
@@ -9,10 +13,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from downlink.alerts import BATCH_LIMIT, AlertDetection, encode_alerts
 from downlink.products import ALERTS_PRODUCT, SUMMARY_PRODUCT, Layer, LayerAddress, Rung
 from downlink.record import OVERHEAD_BYTES
 from downlink.scene import SceneSummary, encode_summary
+from onboard.coding_forecast import BlockForecast
 from onboard.detection import Detection
 from onboard.policy import ImageInterest, Policy
 
@@ -41,26 +48,34 @@ def value_image(
     peak_dn: int,
 ) -> tuple[ValuedLayer, ...]:
     """The layers of a block or chip worth `points` at full quality. `address` names its step 0."""
-    usefulness_before = 0.0  # nothing on the ground: what never came is masked there, not guessed
-    valued = []
-    for step, (payload, mse) in enumerate(zip(image.payloads, image.mse, strict=True)):
-        last = step == len(image.payloads) - 1
-        gained = max(0.0, usefulness(mse, policy, peak_dn) - usefulness_before)
-        usefulness_before = max(usefulness_before, usefulness(mse, policy, peak_dn))
-        valued.append(
-            ValuedLayer(
-                layer=Layer(
-                    address=LayerAddress(scene=address.scene, product=address.product, step=step),
-                    rung=_rung(address, step, last),
-                    size_bytes=OVERHEAD_BYTES + len(payload),
-                    value=points * (gained + (interest.lossless_bonus if last else 0.0)),
-                    half_life_s=interest.half_life_s,
-                    captured_ms=captured_ms,
-                ),
-                payload=payload,
-            )
-        )
-    return tuple(valued)
+    sizes = [len(payload) for payload in image.payloads]
+    layers = _image_layers(
+        sizes, getattr(image, "weighted_mse", image.mse), address, points, interest, policy, captured_ms, peak_dn
+    )
+    return tuple(
+        ValuedLayer(layer=layer, payload=payload) for layer, payload in zip(layers, image.payloads, strict=True)
+    )
+
+
+def expected_layers(
+    forecast: BlockForecast,
+    address: LayerAddress,
+    *,
+    points: float,
+    interest: ImageInterest,
+    policy: Policy,
+    captured_ms: int,
+    peak_dn: int,
+) -> tuple[Layer, ...]:
+    """What the layers of an image that is not coded yet are expected to be, by the laws of `value_image`."""
+    return _image_layers(forecast.size_bytes, forecast.mse, address, points, interest, policy, captured_ms, peak_dn)
+
+
+def block_points(weights: np.ndarray, interest: ImageInterest, *, area_weight: float) -> float:
+    """Points of a block at full quality: those of a million pixels of weight 1, times its weights (`value_map`) in millions.
+
+    `area_weight` is the policy's factor for the place."""
+    return interest.value * float(weights.sum(dtype=np.float64)) / 1e6 * area_weight
 
 
 def value_summary(summary: SceneSummary, policy: Policy) -> ValuedLayer:
@@ -111,6 +126,36 @@ def usefulness(mse: float, policy: Policy, peak_dn: int) -> float:
     low, high = policy.useful_psnr_db
     psnr_db = 10 * math.log10(peak_dn * peak_dn / mse)
     return min(1.0, max(0.0, (psnr_db - low) / (high - low)))
+
+
+def _image_layers(
+    size_bytes: Sequence[int],
+    mse: Sequence[float],
+    address: LayerAddress,
+    points: float,
+    interest: ImageInterest,
+    policy: Policy,
+    captured_ms: int,
+    peak_dn: int,
+) -> tuple[Layer, ...]:
+    """The layers of payloads of `size_bytes` that leave `mse`."""
+    best = 0.0  # nothing on the ground: what never came is masked there, not guessed
+    layers = []
+    for step, (payload_bytes, left) in enumerate(zip(size_bytes, mse, strict=True)):
+        last = step == len(size_bytes) - 1
+        reached = max(best, usefulness(left, policy, peak_dn))
+        layers.append(
+            Layer(
+                address=LayerAddress(scene=address.scene, product=address.product, step=step),
+                rung=_rung(address, step, last),
+                size_bytes=OVERHEAD_BYTES + payload_bytes,
+                value=points * (reached - best + (interest.lossless_bonus if last else 0.0)),
+                half_life_s=interest.half_life_s,
+                captured_ms=captured_ms,
+            )
+        )
+        best = reached
+    return tuple(layers)
 
 
 def _rung(address: LayerAddress, step: int, last: bool) -> Rung:
