@@ -6,7 +6,6 @@ detections most; a pixel without data weighs nothing. What the weight of detecti
 """
 
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,9 +13,6 @@ from numpy.typing import NDArray
 from downlink.scene import Window
 from onboard.detection import Detection
 from onboard.policy import MapWeights
-
-PIXELS_AT_ONCE: Final = 1 << 20
-"""Pixels of enclosing rectangles that are looked at together, so that memory stays bounded."""
 
 Floats = NDArray[np.float32]
 Flags = NDArray[np.bool_]
@@ -71,14 +67,13 @@ def box_confidence(window: Window, detections: Sequence[Detection], *, margin_px
     near = np.flatnonzero((high > low).all(axis=1))
     if not len(near):
         return None
-    near = near[np.argsort(confidence[near], kind="stable")]  # the most confident is drawn last
     found = np.zeros((window.height, window.width), np.float32)
-    for some in _chunks(near, (high - low).prod(axis=1)):
-        rows, cols, owner = _pixels(low[some], high[some])
-        box = some[owner]
-        offset = np.stack([cols + 0.5 - centre[box, 0], rows + 0.5 - centre[box, 1]], axis=1)
-        inside = _within(offset, along[box]) & _within(offset, across[box])
-        found[rows[inside], cols[inside]] = confidence[box[inside]]
+    xs, ys = np.arange(window.width) + 0.5, np.arange(window.height)[:, None] + 0.5
+    for box in near.tolist():
+        cols, rows = slice(low[box, 0], high[box, 0]), slice(low[box, 1], high[box, 1])
+        x, y = xs[cols] - centre[box, 0], ys[rows] - centre[box, 1]
+        inside = _within(x, y, along[box]) & _within(x, y, across[box])
+        np.maximum(found[rows, cols], confidence[box] * inside, out=found[rows, cols])
     return found
 
 
@@ -101,28 +96,10 @@ def _widened(
     return centre, axes[:, 0] * half[:, :1], axes[:, 1] * half[:, 1:]
 
 
-def _within(offset: NDArray[np.float64], half_side: NDArray[np.float64]) -> Flags:
-    """Whether the offsets (n, 2) from a centre lie within a half-side (n, 2), measured along it."""
-    inside: Flags = np.abs((offset * half_side).sum(axis=1)) <= (half_side * half_side).sum(axis=1)
+def _within(x: NDArray[np.float64], y: NDArray[np.float64], half_side: NDArray[np.float64]) -> Flags:
+    """Whether offsets x (columns) and y (rows, 1) from a centre lie within a half-side (2,), measured along it."""
+    inside: Flags = np.abs(x * half_side[0] + y * half_side[1]) <= half_side @ half_side
     return inside
-
-
-def _chunks(boxes: NDArray[np.int64], pixels: NDArray[np.int64]) -> list[NDArray[np.int64]]:
-    """The boxes in order, cut into runs of about `PIXELS_AT_ONCE` pixels of enclosing rectangles."""
-    full = np.cumsum(pixels[boxes]) // PIXELS_AT_ONCE
-    return np.split(boxes, np.flatnonzero(np.diff(full)) + 1)
-
-
-def _pixels(
-    low: NDArray[np.int64], high: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Rows, columns and owners of all pixels of rectangles from `low` to `high` (n, 2) as (x, y), rectangle by rectangle."""
-    width, height = (high - low).T
-    count = width * height
-    owner = np.repeat(np.arange(len(low)), count)
-    place = np.arange(int(count.sum())) - np.repeat(np.cumsum(count) - count, count)
-    row, col = np.divmod(place, width[owner])
-    return row + low[owner, 1], col + low[owner, 0], owner
 
 
 def _full_size(mask: Flags, shape: tuple[int, int]) -> Flags:
