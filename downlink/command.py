@@ -32,6 +32,7 @@ _REQUEST: Final = struct.Struct(">IHHBdQ")
 _SPAN: Final = struct.Struct(">QQB")
 _CONTACT: Final = struct.Struct(">IQIIIHdB")
 _LINK: Final = struct.Struct(">IIII")
+_FORGET: Final = struct.Struct(">BI")
 
 
 class CommandKind(IntEnum):
@@ -42,6 +43,7 @@ class CommandKind(IntEnum):
     DROP_SCENE = 3
     UPLOAD_CONTACTS = 4
     REPORT_LINK = 5
+    FORGET_REFERENCES = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +131,21 @@ class ReportLink:
         return self.frames_lost / frames if frames else None
 
 
-Order = RequestLayers | CancelRequest | DropScene | UploadContacts | ReportLink
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForgetReferences:
+    """The ground no longer holds what it has acknowledged of a scene, or of any: nothing is to be predicted from it any more.
+
+    What is acknowledged after that counts again.
+    """
+
+    scene: int | None
+    """Scene number, 32 bits; None: every scene."""
+
+    def __post_init__(self) -> None:
+        _check(self.scene is None or 0 <= self.scene <= 0xFFFF_FFFF, f"scene {self.scene} does not fit 32 bits")
+
+
+Order = RequestLayers | CancelRequest | DropScene | UploadContacts | ReportLink | ForgetReferences
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +234,8 @@ def _encode_order(order: Order) -> tuple[CommandKind, bytes]:
         case ReportLink():
             body = _LINK.pack(order.contact_id, order.frames_heard, order.frames_lost, order.bursts)
             return CommandKind.REPORT_LINK, body
+        case ForgetReferences(scene=scene):
+            return CommandKind.FORGET_REFERENCES, _FORGET.pack(scene is None, scene or 0)
 
 
 def _encode_contact(contact: Contact) -> bytes:
@@ -295,6 +313,15 @@ def _decode_link(body: bytes) -> ReportLink:
     return ReportLink(contact_id=contact_id, frames_heard=heard, frames_lost=lost, bursts=bursts)
 
 
+def _decode_forget(body: bytes) -> ForgetReferences:
+    every, scene = _FORGET.unpack(body)
+    _check(
+        every in (0, 1) and not (every and scene),
+        f"{every} for every scene and scene {scene}: 0 and a scene, or 1 and 0",
+    )
+    return ForgetReferences(scene=None if every else scene)
+
+
 def _check(holds: bool, otherwise: str) -> None:
     if not holds:
         raise CommandError(otherwise)
@@ -306,4 +333,5 @@ _DECODERS: Final[dict[int, Callable[[bytes], Order]]] = {
     CommandKind.DROP_SCENE: _decode_drop,
     CommandKind.UPLOAD_CONTACTS: _decode_contacts,
     CommandKind.REPORT_LINK: _decode_link,
+    CommandKind.FORGET_REFERENCES: _decode_forget,
 }

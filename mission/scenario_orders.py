@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from downlink.command import DropScene, Order, RequestLayers
+from downlink.command import DropScene, ForgetReferences, Order, RequestLayers
 from downlink.products import ALERTS_PRODUCT, FIRST_BLOCK, FIRST_CHIP, SUMMARY_PRODUCT
 from downlink.requests import LARGEST_FACTOR, LayerRequest
 from mission.scenario_section import NonNegativeFloat, PositiveFloat, Section
@@ -22,10 +22,11 @@ class OrderSection(Section):
 
     at_s: NonNegativeFloat
     """When the ground gives it, seconds after the mission's start; it goes up in the next contact with an uplink."""
-    kind: Literal["request", "drop"] = "request"
-    """`request`: rank layers of a scene higher. `drop`: give up what still waits of a scene."""
-    scene: Annotated[int, Field(ge=1, le=0xFFFF_FFFF)]
-    """Number of the scene, from 1 in order of capture."""
+    kind: Literal["request", "drop", "forget"] = "request"
+    """`request`: rank layers of a scene higher. `drop`: give up what still waits of a scene. `forget`: the ground has lost what it had of a
+    scene, nothing is to be predicted from it."""
+    scene: Annotated[int, Field(ge=1, le=0xFFFF_FFFF)] | None = None
+    """Number of the scene, from 1 in order of capture; left out in `forget`: every scene."""
     products: Literal["all", "blocks", "chips"] = "all"
     """Which layers of the scene a request means."""
     last_step: Annotated[int, Field(ge=0, le=255)] = 255
@@ -36,14 +37,18 @@ class OrderSection(Section):
     """How long a request holds, seconds."""
 
     @model_validator(mode="after")
-    def _a_drop_says_no_more(self) -> Self:
+    def _only_a_request_says_more(self) -> Self:
         said = self.model_fields_set & {"products", "last_step", "factor", "for_s"}
-        if self.kind == "drop" and said:
-            raise ValueError(f"a drop gives up a whole scene; remove {', '.join(sorted(said))}")
+        if self.kind != "request" and said:
+            raise ValueError(f"a {self.kind} means a whole scene; remove {', '.join(sorted(said))}")
+        if self.kind != "forget" and self.scene is None:
+            raise ValueError(f"a {self.kind} means one scene; give its number as scene")
         return self
 
     def order(self, start_ms: int) -> Order:
         """What goes up."""
+        if self.kind == "forget" or self.scene is None:
+            return ForgetReferences(scene=self.scene)
         if self.kind == "drop":
             return DropScene(scene=self.scene)
         first, last = PRODUCTS[self.products]

@@ -8,9 +8,9 @@ What is heard passes the command gate: only authentic, new frames change anythin
 from its journals alone, open files and standing orders included.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from downlink.command import DropScene, Order, ReportLink
+from downlink.command import DropScene, ForgetReferences, Order, ReportLink
 from downlink.contact import Contact
 from downlink.contact_plan import PlannerSettings
 from downlink.erasure_choice import erasure_is_better
@@ -24,6 +24,7 @@ from downlink.products import Layer, LayerAddress
 from downlink.requests import LayerRequest
 from onboard.command_gate import CommandGate
 from onboard.erasure_lane import ErasureLane
+from onboard.errors import StoreError
 from onboard.express_lane import ExpressLane
 from onboard.file_lane import FileLane, FileNews
 from onboard.housekeeping_turn import HousekeepingTurn
@@ -54,12 +55,19 @@ class OnboardComputer:
         capacity_bytes: int,
         expected_contacts: Sequence[Contact] = (),
         planning: PlannerSettings | None = None,
+        forget_references: Callable[[int | None], None] | None = None,
     ) -> None:
-        """`expected_contacts` are planned over until the ground uploads others."""
+        """`expected_contacts` are planned over until the ground uploads others.
+
+        `forget_references` does durably what the order `ForgetReferences` asks, or raises StoreError and is called again later.
+        """
         self.store = store
         self.gate = gate
         self.profile = profile
         self.capacity_bytes = capacity_bytes
+        self.references_problem = ""
+        """Why references that the ground no longer has cannot be forgotten; empty where none stand."""
+        self._forget_references_of = forget_references
         self._strange_packets = 0
         packets = PacketSender()
         self._express = ExpressLane(store, profile, packets)
@@ -81,6 +89,7 @@ class OnboardComputer:
         # A mark of eviction that rotted brings its layer back at a start: then there is more than there is room for.
         self._fits = False
         self._drop_scenes()
+        self._forget_references()
 
     def handle(self, event: Event, now_ms: int) -> list[Action]:
         """React to one event."""
@@ -161,6 +170,7 @@ class OnboardComputer:
         self.gate.start_contact()
         self._contact = contact
         self._order.start_contact(contact)
+        self._forget_references()
         if self._without_answers:
             self._order.refresh(now_ms, committed_bytes=0)
             self._erasure.begin(contact, self._best_first(now_ms), self._measured_before)
@@ -299,6 +309,8 @@ class OnboardComputer:
         match order:
             case DropScene():
                 return self._drop_scenes()
+            case ForgetReferences():
+                self._forget_references()
             case ReportLink():
                 self._measured_now = LossCount(heard=order.frames_heard, lost=order.frames_lost, bursts=order.bursts)
             case _:
@@ -314,6 +326,18 @@ class OnboardComputer:
             )
             self.gate.orders.scene_dropped(scene)
         return actions
+
+    def _forget_references(self) -> None:
+        """Nothing is predicted any more from what the ground has lost; what fails is tried again with the next contact or start."""
+        self.references_problem = ""
+        for scene in self.gate.orders.references_to_forget:
+            try:
+                if self._forget_references_of is not None:
+                    self._forget_references_of(scene)
+            except StoreError as error:
+                self.references_problem = str(error)
+            else:
+                self.gate.orders.references_forgotten(scene)
 
     def _may_go(self, address: LayerAddress, scene: int) -> bool:
         return address.scene == scene and not self._files.holds(address)

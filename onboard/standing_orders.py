@@ -1,9 +1,10 @@
-"""What the open commands of the ground come to: requests, known contacts, scenes to be dropped (pure but for its journal).
+"""What the open commands of the ground come to: requests, known contacts, scenes to be dropped, references to be forgotten (pure but for
+its journal).
 
 Everything here follows from the uplink journal alone, so it is the same after a reboot.
 """
 
-from downlink.command import Command, DropScene, RequestLayers, UploadContacts
+from downlink.command import Command, DropScene, ForgetReferences, RequestLayers, UploadContacts
 from downlink.contact import Contact
 from downlink.requests import LayerRequest
 from onboard.uplink_journal import UplinkJournal
@@ -42,6 +43,18 @@ class StandingOrders:
         """The scene has been dropped, durably. Raises JournalError; then it is to be dropped again, which does no harm."""
         for command in self._commands():
             if isinstance(command.order, DropScene) and command.order.scene == scene:
+                self._journal.close(command.number)
+
+    @property
+    def references_to_forget(self) -> tuple[int | None, ...]:
+        """Scenes that nothing may be predicted from any more, and that have not been reported forgotten; None among them: every scene."""
+        orders = (command.order for command in self._commands())
+        return tuple(dict.fromkeys(order.scene for order in orders if isinstance(order, ForgetReferences)))
+
+    def references_forgotten(self, scene: int | None) -> None:
+        """They have been forgotten, durably. Raises JournalError; then they are to be forgotten again, which costs references alone."""
+        for command in self._commands():
+            if isinstance(command.order, ForgetReferences) and command.order.scene == scene:
                 self._journal.close(command.number)
 
     def _commands(self) -> tuple[Command, ...]:

@@ -7,13 +7,13 @@ delivered + queued + evicted.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from downlink.errors import LayerError
+from downlink.errors import JournalError, LayerError
 from downlink.journal import Journal
-from downlink.products import Layer, LayerAddress, Rung, unpack_addresses
+from downlink.products import SUMMARY_PRODUCT, Layer, LayerAddress, Rung, unpack_addresses
 from downlink.record import OVERHEAD_BYTES, Record, RecordKind, encode_record
 from onboard.errors import StoreError
 from onboard.valuation import ValuedLayer
@@ -65,8 +65,15 @@ class WaitingLayer:
 class ProductStore:
     """Layers by address over a journal."""
 
-    def __init__(self, journal: Journal) -> None:
-        """Take up what the journal holds. Raises StoreError when a note in it cannot be read."""
+    def __init__(self, journal: Journal, *, on_delivered: Callable[[LayerAddress, bytes], None] | None = None) -> None:
+        """Take up what the journal holds. Raises StoreError when a note in it cannot be read.
+
+        `on_delivered` is given the payload of each layer of a block and each summary once it is durable that the ground has it, while
+        its bytes are still here. What has rotted in the journal is not given. A crash between the two gives it never.
+        """
+        self.delivery_problem = ""
+        """What last went wrong in handing over a delivered layer; the mark of its delivery stands all the same."""
+        self._on_delivered = on_delivered
         self._journal = journal
         self._queued: dict[LayerAddress, WaitingLayer] = {}
         self._delivered: dict[LayerAddress, int] = {}
@@ -124,8 +131,7 @@ class ProductStore:
         """Note durably that the ground has these; returns those that were waiting until now."""
         fresh = tuple(address for address in dict.fromkeys(addresses) if address in self._queued)
         self._journal.append(self._mark(RecordKind.DELIVERED, address) for address in fresh)
-        for address in fresh:
-            self._settle(address, self._delivered)
+        self._settle_delivered(fresh)
         return fresh
 
     def evict(self, addresses: Iterable[LayerAddress]) -> None:
@@ -162,9 +168,8 @@ class ProductStore:
         fresh = tuple(address for address in dict.fromkeys(addresses) if address in self._queued)
         marks = [self._mark(RecordKind.DELIVERED, address) for address in fresh]
         self._journal.append([*marks, _file_record(number, ())])
-        for address in fresh:
-            self._settle(address, self._delivered)
         del self._files[number]
+        self._settle_delivered(fresh)
         return fresh
 
     @property
@@ -270,6 +275,26 @@ class ProductStore:
         size_bytes = self._queued.pop(address).layer.size_bytes
         self._queued_bytes -= size_bytes
         marks[address] = size_bytes
+
+    def _settle_delivered(self, addresses: Sequence[LayerAddress]) -> None:
+        """The ground has these, durably noted; then their bytes are handed over."""
+        positions = [self._queued[address].position for address in addresses]
+        for address in addresses:
+            self._settle(address, self._delivered)
+        for address, position in zip(addresses, positions, strict=True):
+            if self._on_delivered is not None and (address.is_block or address.product == SUMMARY_PRODUCT):
+                self._hand_over(address, position, self._on_delivered)
+
+    def _hand_over(
+        self, address: LayerAddress, position: int, on_delivered: Callable[[LayerAddress, bytes], None]
+    ) -> None:
+        try:
+            on_delivered(address, self._journal.read(position).payload)
+        except JournalError as error:
+            self.delivery_problem = f"layer {address} is delivered, but cannot be read any more: {error}"
+        except Exception as error:
+            # Whoever is told keeps copies for a gain in bytes. The delivery must not depend on it, nor the computer.
+            self.delivery_problem = f"layer {address} was not taken over: {type(error).__name__}: {error}"
 
     def _mark(self, kind: RecordKind, address: LayerAddress) -> Record:
         """A mark for a waiting layer. It stands for itself: where the layer's own record is damaged, what became of it is still known."""

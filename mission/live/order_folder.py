@@ -3,6 +3,8 @@
     {"kind": "request_layers", "scene": 3, "products": "chips", "last_step": 255, "factor": 100, "for_s": 86400}
     {"kind": "drop_scene", "scene": 2}
     {"kind": "cancel_request", "number": 1767225600123}
+    {"kind": "forget_references", "scene": 2}
+    {"kind": "forget_references", "scene": "all"}
 
 A file is written under a name that begins with a dot and then renamed, or written in place: one that is not whole yet is left alone
 for `HALF_WRITTEN_MS`. An order is durable at the command desk before its file goes to `done/`; a crash between the two gives it
@@ -18,7 +20,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
-from downlink.command import CancelRequest, DropScene, Order, RequestLayers
+from downlink.command import CancelRequest, DropScene, ForgetReferences, Order, RequestLayers
 from downlink.requests import LARGEST_FACTOR, LayerRequest
 from mission.live.last_entries import keep_last
 from mission.scenario_orders import DAY_S, PRODUCTS
@@ -93,8 +95,21 @@ class CancelRequestFile(_OrderModel):
         return CancelRequest(request_number=self.number)
 
 
-OrderFile = Annotated[RequestLayersFile | DropSceneFile | CancelRequestFile, Field(discriminator="kind")]
-_ORDER: Final[TypeAdapter[RequestLayersFile | DropSceneFile | CancelRequestFile]] = TypeAdapter(OrderFile)
+class ForgetReferencesFile(_OrderModel):
+    """The ground has lost what it had of a scene: nothing is to be predicted from it."""
+
+    kind: Literal["forget_references"]
+    scene: _SceneNumber | Literal["all"]
+    """Number of the scene, or every scene."""
+
+    def order(self, now_ms: int) -> Order:
+        """What goes up."""
+        return ForgetReferences(scene=None if self.scene == "all" else self.scene)
+
+
+_AnyFile = RequestLayersFile | DropSceneFile | CancelRequestFile | ForgetReferencesFile
+OrderFile = Annotated[_AnyFile, Field(discriminator="kind")]
+_ORDER: Final[TypeAdapter[_AnyFile]] = TypeAdapter(OrderFile)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

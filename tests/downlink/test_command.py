@@ -13,6 +13,7 @@ from downlink.command import (
     CancelRequest,
     Command,
     DropScene,
+    ForgetReferences,
     ReportLink,
     RequestLayers,
     UploadContacts,
@@ -51,6 +52,14 @@ GOLDEN = {
     "drop": (
         Command(number=0x123456789ABC, after=0x10, order=DropScene(scene=0xFEDCBA98)),
         "01 03 123456789abc 000000000010 fedcba98",
+    ),
+    "forget": (
+        Command(number=0x18BCFE5A5A7, after=0x18BCFE5A5A6, order=ForgetReferences(scene=0x89ABCDEF)),
+        "01 06 018bcfe5a5a7 018bcfe5a5a6 00 89abcdef",
+    ),
+    "forget all": (
+        Command(number=0x18BCFE5A5A8, after=0, order=ForgetReferences(scene=None)),
+        "01 06 018bcfe5a5a8 000000000000 01 00000000",
     ),
     "contacts": (
         Command(
@@ -114,6 +123,7 @@ ORDERS = st.one_of(
     st.builds(RequestLayers, request=REQUESTS),
     st.builds(CancelRequest, request_number=NUMBERS),
     st.builds(DropScene, scene=WORD),
+    st.builds(ForgetReferences, scene=st.none() | WORD),
     UPLOADS,
 )
 COMMANDS = st.one_of(
@@ -311,3 +321,9 @@ def test_reports_come_back_with_counters_that_stay_at_their_largest(counts, numb
     assert decoded.last_number == number
     assert astuple(decoded.counts) == tuple(min(count, MAX_COUNT) for count in counts)
     assert report.counts.refused == sum(counts[1:])
+
+
+@pytest.mark.parametrize("body", ["02 00000000", "01 00000001", "ff 89abcdef"])
+def test_references_of_every_scene_and_of_one_are_not_said_at_once(body):
+    with pytest.raises(CommandError, match="every scene"):
+        decode_command(bytes.fromhex("01 06 018bcfe5a5a8 000000000000" + body))

@@ -6,6 +6,7 @@ from downlink.command import (
     CancelRequest,
     Command,
     DropScene,
+    ForgetReferences,
     Order,
     ReportLink,
     RequestLayers,
@@ -229,7 +230,7 @@ def command_gate(data: bytes) -> None:
 
 def order_from(tape: Tape) -> Order:
     """Any order that can be said."""
-    match tape.below(5):
+    match tape.below(6):
         case 0:
             first = tape.number(2)
             request = LayerRequest(
@@ -251,6 +252,8 @@ def order_from(tape: Tape) -> Order:
                 for n in range(tape.below(6))
             )  # fmt: skip
             return UploadContacts(from_ms=from_ms, until_ms=from_ms + 10_000, contacts=contacts)
+        case 4:
+            return ForgetReferences(scene=(None, tape.below(4))[tape.below(2)])
         case _:
             lost = tape.number(2)
             bursts = min(lost, 1 + tape.number(1))
@@ -304,6 +307,7 @@ def _some_commands() -> list[Command]:
     )
     orders: list[Order] = [
         RequestLayers(request=request), CancelRequest(request_number=0x123456), DropScene(scene=0xCAFE),
+        ForgetReferences(scene=0xBEEF), ForgetReferences(scene=None),
         UploadContacts(from_ms=NOW_MS - 5, until_ms=NOW_MS + 9, contacts=(contact,)),
     ]  # fmt: skip
     numbered = [Command(number=0x0102030405 + n, after=0x33 * n, order=order) for n, order in enumerate(orders)]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from downlink.command import DropScene, RequestLayers
+from downlink.command import DropScene, ForgetReferences, RequestLayers
 from downlink.contact import Contact
 from downlink.link_events import ContactStarted
 from downlink.link_profile import LinkProfile
@@ -17,6 +17,7 @@ from mission.contacts import PlannedContact
 from mission.link_ends import EndJournals, ground_station, onboard_computer
 from mission.simulation import World
 from mission.streams import Streams
+from onboard.errors import StoreError
 from onboard.link_events import LayersCaptured
 from onboard.valuation import ValuedLayer
 
@@ -249,6 +250,59 @@ def test_a_scene_that_is_dropped_gives_way_but_for_what_is_on_its_way():
     assert world.station.store.addresses == {kept.layer.address}
     assert world.computer.store.evicted == {rest.layer.address}
     assert world.computer.store.account().balanced and world.computer.store.backlog() == ()
+
+
+class Remembered:
+    """What is told to a store of references."""
+
+    def __init__(self, *, failures=0):
+        self.taken, self.forgotten, self.failures = {}, [], failures
+
+    def take(self, address, payload):
+        self.taken[address] = payload
+
+    def forget(self, scene):
+        if self.failures:
+            self.failures -= 1
+            raise StoreError("the disk is gone")
+        self.forgotten.append(scene)
+
+
+def with_references(references, *contacts, journals=None):
+    computer = onboard_computer(PROFILE, capacity_bytes=1 << 30, journals=journals, references=references)
+    return World(computer, ground_station(PROFILE), contacts, Streams(1))
+
+
+def test_what_the_ground_has_acknowledged_is_remembered_with_its_bytes():
+    references = Remembered()
+    layers = [valued(FIRST_BLOCK + n, size_bytes=20_000 + n) for n in range(6)]
+    world = with_references(references, planned(0, 1000, 30_000, frame_loss=0.1))
+    capture(world, 0, *layers)
+    world.run()
+    check_everything_arrived(world, *layers)
+    assert references.taken == {one.layer.address: one.payload for one in layers}
+
+
+def test_references_that_the_ground_has_lost_are_forgotten_and_that_is_reported():
+    references = Remembered()
+    world = with_references(references, planned(0, 1000, 30_000))
+    order(world, 1500, ForgetReferences(scene=9))
+    order(world, 1600, ForgetReferences(scene=None))
+    world.run()
+    assert references.forgotten == [9, None]
+    assert world.station.desk.outstanding == () and world.computer.gate.orders.references_to_forget == ()
+
+
+def test_references_that_cannot_be_forgotten_are_tried_again_with_the_next_contact_and_start():
+    journals, references = EndJournals(), Remembered(failures=2)
+    world = with_references(references, planned(0, 1000, 10_000), planned(1, 100_000, 10_000), journals=journals)
+    order(world, 1500, ForgetReferences(scene=9))
+    world.run()
+    assert references.forgotten == [] and world.computer.references_problem == "the disk is gone"
+    assert world.station.desk.outstanding == ()  # it is durable on board
+    computer = onboard_computer(PROFILE, capacity_bytes=1 << 30, journals=journals, references=references)
+    assert references.forgotten == [9] and computer.references_problem == ""
+    assert computer.gate.orders.references_to_forget == ()
 
 
 def test_the_same_seed_gives_the_same_history_and_another_seed_another():

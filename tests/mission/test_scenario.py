@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from downlink.command import DropScene
+from downlink.command import DropScene, ForgetReferences
 from downlink.requests import LayerRequest
 from mission.contacts import plan_contacts
 from mission.errors import ScenarioError
@@ -241,11 +241,21 @@ for_s = 600
 at_s = 40.5
 kind = "drop"
 scene = 7
+
+[[order]]
+at_s = 50
+kind = "forget"
+scene = 8
+
+[[order]]
+at_s = 51
+kind = "forget"
 """,
         )
     )
-    request, drop = (section.order(1_000_000) for section in scenario.order)
+    request, drop, forget, forget_all = (section.order(1_000_000) for section in scenario.order)
     assert drop == DropScene(scene=7)
+    assert (forget, forget_all) == (ForgetReferences(scene=8), ForgetReferences(scene=None))
     assert request.request == LayerRequest(
         scene=2, first_product=0x8000, last_product=0xFFFE, last_step=3, factor=50.0, until_ms=1_000_000 + 630_000
     )
@@ -255,3 +265,7 @@ def test_an_order_that_says_too_much_is_refused(tmp_path):
     error = refusal(tmp_path, LISTED + '[[order]]\nat_s = 1\nkind = "drop"\nscene = 1\nfactor = 2.0\n')
     assert "remove factor" in str(error)
     assert "order" in str(refusal(tmp_path, LISTED + "[[order]]\nat_s = 1\nscene = 0\n"))
+    error = refusal(tmp_path, LISTED + '[[order]]\nat_s = 1\nkind = "forget"\nlast_step = 2\n')
+    assert "remove last_step" in str(error)
+    assert "give its number" in str(refusal(tmp_path, LISTED + '[[order]]\nat_s = 1\nkind = "drop"\n'))
+    assert "give its number" in str(refusal(tmp_path, LISTED + "[[order]]\nat_s = 1\n"))

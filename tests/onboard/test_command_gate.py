@@ -9,7 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from downlink.command import CancelRequest, Command, DropScene, ReportLink, RequestLayers, encode_command
+from downlink.command import (
+    CancelRequest,
+    Command,
+    DropScene,
+    ForgetReferences,
+    ReportLink,
+    RequestLayers,
+    encode_command,
+)
 from downlink.command_report import CommandReport, UplinkCounts
 from downlink.errors import FrameSecurityError, JournalError
 from downlink.express import encode_receipts
@@ -236,6 +244,21 @@ def test_a_scene_is_dropped_again_after_a_reboot_until_it_is_reported_dropped():
     assert ours.orders.scenes_to_drop == (9,)
     ours.orders.scene_dropped(9)
     assert ours.orders.scenes_to_drop == gate(journal).orders.scenes_to_drop == ()
+
+
+def test_references_are_forgotten_again_after_a_reboot_until_that_is_done():
+    journal, ground = MemoryJournal(), Ground()
+    ours = gate(journal)
+    ours.hear(ground.command(5, ForgetReferences(scene=9)))
+    ours.hear(ground.command(6, ForgetReferences(scene=None), after=5))
+    ours.hear(ground.command(7, ForgetReferences(scene=9), after=6))
+    ours = gate(journal)
+    assert ours.orders.references_to_forget == (9, None)
+    ours.orders.references_forgotten(9)
+    assert ours.orders.references_to_forget == gate(journal).orders.references_to_forget == (None,)
+    ours.orders.references_forgotten(None)
+    assert ours.orders.references_to_forget == gate(journal).orders.references_to_forget == ()
+    assert ours.last_number == gate(journal).last_number == 7
 
 
 def test_link_reports_are_passed_on_and_forgotten_with_the_contact():

@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from downlink.errors import JournalError
 from downlink.journal import FileJournal, MemoryJournal
-from downlink.products import FIRST_BLOCK, Layer, LayerAddress, Rung
+from downlink.products import ALERTS_PRODUCT, FIRST_BLOCK, FIRST_CHIP, SUMMARY_PRODUCT, Layer, LayerAddress, Rung
 from downlink.record import Record, RecordKind, encode_record
 from onboard.errors import StoreError
 from onboard.store import ProductStore
@@ -347,3 +347,72 @@ def test_what_became_of_a_layer_is_known_though_its_own_records_are_damaged(tmp_
 def _compacted(journal):
     ProductStore(journal).compact()
     return ProductStore(journal)
+
+
+def delivered_to(taken, journal=None):
+    return ProductStore(journal or MemoryJournal(), on_delivered=lambda one, payload: taken.append((one, payload)))
+
+
+def express(product, text):
+    one = LayerAddress(scene=0x01020304, product=product, step=0)
+    layer = Layer(address=one, rung=Rung.SUMMARY, size_bytes=40, value=1.0, half_life_s=60.0, captured_ms=1)
+    return ValuedLayer(layer=layer, payload=text)
+
+
+def test_blocks_and_summaries_are_handed_over_once_their_delivery_is_durable():
+    taken = []
+    journal = MemoryJournal()
+    seen = []
+
+    def take(one, payload):
+        taken.append((one, payload))
+        seen.append(ProductStore(journal).delivered)
+
+    store = ProductStore(journal, on_delivered=take)
+    summary, alerts, chip = (
+        express(product, text) for product, text in ((SUMMARY_PRODUCT, b"sum"), (ALERTS_PRODUCT, b"al"), (FIRST_CHIP, b"ch"))
+    )  # fmt: skip
+    store.add([valued(0), valued(1), valued(2), summary, alerts, chip])
+    store.mark_delivered([summary.layer.address, alerts.layer.address, chip.layer.address, address(1)])
+    number = store.open_file([address(2), address(1)])
+    store.close_file(number, delivered=True)
+    store.mark_delivered([address(2)])
+    given_up = store.open_file([address(0)])
+    store.close_file(given_up, delivered=False)
+    store.evict([address(0)])
+    assert taken == [(summary.layer.address, b"sum"), (address(1), valued(1).payload), (address(2), valued(2).payload)]
+    assert all(one in delivered for (one, _), delivered in zip(taken, seen, strict=True))
+    store.compact()
+    assert len(taken) == 3
+
+
+def test_what_fails_in_handing_over_costs_no_mark_of_delivery_and_no_layer_after_it():
+    taken, journal = [], MemoryJournal()
+
+    def take(one, payload):
+        if one == address(1):
+            raise ZeroDivisionError("of a cache")
+        taken.append(one)
+
+    store = ProductStore(journal, on_delivered=take)
+    store.add([valued(0), valued(1), valued(2)])
+    assert store.mark_delivered([address(0), address(1), address(2)]) == (address(0), address(1), address(2))
+    assert taken == [address(0), address(2)]
+    assert "ZeroDivisionError: of a cache" in store.delivery_problem
+    assert ProductStore(journal).delivered == store.delivered == {address(0), address(1), address(2)}
+    assert store.account().balanced and store.backlog() == ()
+
+
+def test_what_has_rotted_in_the_journal_is_delivered_and_not_handed_over(tmp_path):
+    path, taken = tmp_path / "products.journal", []
+    with FileJournal(path) as journal:
+        store = delivered_to(taken, journal)
+        store.add([valued(5), valued(6)])
+        at = path.read_bytes().index(valued(5).payload)
+        with path.open("r+b") as file:
+            file.seek(at)
+            file.write(b"\xfe")
+        number = store.open_file([address(5), address(6)])
+        assert store.close_file(number, delivered=True) == (address(5), address(6))
+        assert taken == [(address(6), valued(6).payload)]
+        assert str(address(5)) in store.delivery_problem and store.delivered == {address(5), address(6)}

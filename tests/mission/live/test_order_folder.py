@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from downlink.command import CancelRequest, DropScene, RequestLayers
+from downlink.command import CancelRequest, DropScene, ForgetReferences, RequestLayers
 from downlink.products import ALERTS_PRODUCT, FIRST_CHIP
 from downlink.requests import LayerRequest
 from mission.live.last_entries import KEPT_LIMIT
@@ -35,11 +35,14 @@ def test_every_kind_of_order(folder):
     )
     put(folder, "2.json", {"kind": "drop_scene", "scene": 2})
     put(folder, "3.json", {"kind": "cancel_request", "number": 77})
+    put(folder, "4.json", {"kind": "forget_references", "scene": 5})
+    put(folder, "5.json", {"kind": "forget_references", "scene": "all"})
     request = LayerRequest(
         scene=3, first_product=FIRST_CHIP, last_product=ALERTS_PRODUCT - 1, last_step=2, factor=50.0, until_ms=NOW_MS + 10_000
     )  # fmt: skip
     orders = [found.order for found in folder.look(NOW_MS)]
-    assert orders == [RequestLayers(request=request), DropScene(scene=2), CancelRequest(request_number=77)]
+    forgets = [ForgetReferences(scene=5), ForgetReferences(scene=None)]
+    assert orders == [RequestLayers(request=request), DropScene(scene=2), CancelRequest(request_number=77), *forgets]
 
 
 @pytest.mark.parametrize(
@@ -51,6 +54,9 @@ def test_every_kind_of_order(folder):
         ({"kind": "drop_scene"}, "scene: Field required"),
         ({"kind": "drop_scene", "scene": 0}, "greater than or equal to 1"),
         ({"kind": "drop_scene", "scene": "2"}, "valid integer"),
+        ({"kind": "drop_scene", "scene": "all"}, "valid integer"),
+        ({"kind": "forget_references"}, "scene: Field required"),
+        ({"kind": "forget_references", "scene": "none"}, "'all'"),
         ({"kind": "drop_scene", "scene": 2, "also": 3}, "also"),
         ({"kind": "request_layers", "scene": 1, "factor": 1e9}, "factor"),
         ('{"kind": "request_layers", "scene": 1, "for_s": NaN}', "for_s"),
