@@ -3,38 +3,45 @@
 The bands of a scene look alike, so coding each on its own says much of it several times. A Karhunen-Loeve transform
 gathers what they share in the first component. Ours is fitted to the covariance of the *differences* between neighbouring pixels, not of
 the pixels: what a wavelet coder spends its bits on are details, and bands may agree in their details where they do not in their levels.
+The difference of an image to its prediction is transformed in the same way.
 
 The orthonormal matrix A is factored into unit triangular matrices, A = P L U S (P. Hao, Q. Shi, Matrix factorizations for reversible
 integer mapping, IEEE Trans. Signal Processing 49, 2001): each of the three steps adds to a band a rounded sum of other bands, so it is
-undone exactly by subtracting the same sum. The coefficients are 16-bit fixed point, and both ends compute in
+undone exactly by subtracting the same sum. The coefficients are fixed point, as fine as the image is large, and both ends compute in
 integers alone: what one machine codes another decodes to the bit.
 """
 
 import math
-import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
 
 from downlink.errors import LayerError
+from downlink.varint import read_varint, unzigzag, varint, zigzag
 
 MOST_BANDS: Final = 16
 """Images of more bands are coded band by band: the coefficients would weigh more than they save."""
-FRACTION_BITS: Final = 10
+FRACTION_BITS: Final = range(4, 11)
+"""Of coefficients: what the fit chooses from."""
+LARGEST_MEAN: Final = (1 << 16) - 1
+"""Of either sign, DN."""
 COEFFICIENT_LIMIT: Final = 1 << 15
 LEAST_SAVING: Final = 0.02
 """Share of the coded bits that the transform must promise to save."""
 CODED_BITS_FLOOR: Final = 0.7
 """A band whose details are weaker than this many DN costs no fewer bits for it: rounding makes noise of its own."""
+FITTED_PIXELS: Final = 1 << 15
+"""Rows are left out of the fit at regular distances where an image has more pixels than this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BandTransform:
-    """One reversible transform over the bands of an image. Coefficients in units of 2^-10."""
+    """One reversible transform over the bands of an image. Coefficients in units of 2^-fraction_bits."""
 
     means: tuple[int, ...]
-    """Taken from each band first, DN."""
+    """Taken from each band first, DN; negative ones occur in differences."""
     order: tuple[int, ...]
     """P: component `order[k]` is row k of the triangular steps."""
     lower: tuple[int, ...]
@@ -43,93 +50,177 @@ class BandTransform:
     """U above its diagonal of ones, row by row."""
     single: tuple[int, ...]
     """S: the last row before its one."""
+    fraction_bits: int
+    """Of the coefficients, 0 to 15."""
 
     @property
     def bands(self) -> int:
         return len(self.means)
 
-    def forward(self, pixels: np.ndarray) -> np.ndarray:
-        """Components (bands, height, width) int64 of pixels of the same shape."""
-        rows = [band.astype(np.int64) - mean for band, mean in zip(pixels, self.means, strict=True)]
-        rows[-1] += _weighted(rows[:-1], self.single)
-        for row, weights, _, behind in self._upper_steps(rows):
-            row += _weighted(behind, weights)
-        for row, weights, before, _ in self._lower_steps(rows):
-            row += _weighted(before, weights)
-        components = np.empty((self.bands, *pixels.shape[1:]), np.int64)
-        for row, component in zip(rows, self.order, strict=True):
-            components[component] = row
-        return components
+    def forward(self, samples: np.ndarray) -> np.ndarray:
+        """Components (bands, height, width), int32 or int64, of whole samples of the same shape."""
+        rows = _Rows([np.subtract(band, mean, dtype=np.int32) for band, mean in zip(samples, self.means, strict=True)])
+        for row, others, weights in self._steps():
+            rows.add(row, others, weights, self.fraction_bits)
+        inverse_order = np.argsort(self.order)
+        return np.stack([rows.rows[row] for row in inverse_order])
 
-    def inverse(self, components: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        """The pixels of `components`, clipped to what `dtype` holds: exact where the components are."""
-        rows = [components[component].astype(np.int64) for component in self.order]
-        for row, weights, before, _ in reversed(self._lower_steps(rows)):
-            row -= _weighted(before, weights)
-        for row, weights, _, behind in reversed(self._upper_steps(rows)):
-            row -= _weighted(behind, weights)
-        rows[-1] -= _weighted(rows[:-1], self.single)
-        limits = np.iinfo(dtype)
-        levels = (row + mean for row, mean in zip(rows, self.means, strict=True))
-        return np.stack([np.clip(level, limits.min, limits.max).astype(dtype) for level in levels])
+    def inverse(self, components: np.ndarray) -> np.ndarray:
+        """The samples of `components`, int32 or int64: exact where the components are."""
+        work = np.int32 if components.dtype.itemsize <= 4 else np.int64
+        rows = _Rows([components[component].astype(work) for component in self.order])
+        for row, others, weights in reversed(self._steps()):
+            rows.subtract(row, others, weights, self.fraction_bits)
+        for samples, mean in zip(rows.rows, self.means, strict=True):
+            samples += mean
+        return np.stack(rows.rows)
 
     def pack(self) -> bytes:
-        """Big-endian: means (2 bytes each), order (1 each), S, U, L (2 each)."""
+        """Varints of the zigzag means; the order's number among all orders; one byte of fraction bits and coefficient bits less one,
+        4 bits each; S, U and L in so many bits each, two's complement, the first in the highest bits, filled up with zeros."""
         coefficients = (*self.single, *self.upper, *self.lower)
-        return struct.pack(f">{self.bands}H{self.bands}B{len(coefficients)}h", *self.means, *self.order, *coefficients)
-
-    @staticmethod
-    def size_bytes(bands: int) -> int:
-        """Bytes that a transform of so many bands packs to."""
-        return 3 * bands + 2 * (bands - 1) * (bands + 1)
+        bits = max(1 + max(value, -1 - value).bit_length() for value in coefficients)
+        number = 0
+        for value in coefficients:
+            number = number << bits | value & (1 << bits) - 1
+        size_bits = bits * len(coefficients)
+        size_bytes = -(-size_bits // 8)
+        return b"".join(
+            (
+                *(varint(zigzag(mean)) for mean in self.means),
+                _order_number(self.order).to_bytes(_order_bytes(self.bands), "big"),
+                bytes([self.fraction_bits << 4 | bits - 1]),
+                (number << 8 * size_bytes - size_bits).to_bytes(size_bytes, "big"),
+            )
+        )
 
     @classmethod
-    def unpack(cls, data: bytes, bands: int) -> "BandTransform":
-        """Raises LayerError for anything that `pack` does not make for so many bands."""
-        half = bands * (bands - 1) // 2
-        size_bytes = cls.size_bytes(bands)
-        if not 2 <= bands <= MOST_BANDS or len(data) != size_bytes:
-            raise LayerError(
-                f"band transform of {len(data)} bytes for {bands} bands: {size_bytes} are needed, for 2 to {MOST_BANDS} bands"
-            )
-        numbers = struct.unpack(f">{bands}H{bands}B{bands - 1 + 2 * half}h", data)
-        order, rest = numbers[bands : 2 * bands], numbers[2 * bands :]
-        if sorted(order) != list(range(bands)):
-            raise LayerError(f"band transform with the component order {order} for {bands} bands")
-        single, upper, lower = rest[: bands - 1], rest[bands - 1 : bands - 1 + half], rest[bands - 1 + half :]
-        return cls(means=numbers[:bands], order=order, lower=lower, upper=upper, single=single)
+    def read(cls, data: bytes, at: int, bands: int) -> "tuple[BandTransform, int]":
+        """The transform of so many bands that starts at byte `at`, and where it ends. Raises LayerError for what is none."""
+        if not 2 <= bands <= MOST_BANDS:
+            raise LayerError(f"band transform for {bands} bands: there are some for 2 to {MOST_BANDS}")
+        means = []
+        for _ in range(bands):
+            mean, at = read_varint(data, at)
+            means.append(unzigzag(mean))
+        half, count = bands * (bands - 1) // 2, (bands - 1) * (bands + 1)
+        order_end = at + _order_bytes(bands)
+        order_number, widths = int.from_bytes(data[at:order_end], "big"), data[order_end : order_end + 1]
+        fraction_bits, bits = (widths[0] >> 4, 1 + (widths[0] & 15)) if widths else (0, 0)
+        end = order_end + 1 + -(-bits * count // 8)
+        if (
+            not widths
+            or end > len(data)
+            or order_number >= math.factorial(bands)
+            or max(map(abs, means)) > LARGEST_MEAN
+        ):
+            raise LayerError(f"band transform for {bands} bands is cut or damaged: order {order_number}, means {means}")
+        numbers = int.from_bytes(data[order_end + 1 : end], "big") >> -bits * count % 8
+        raw = (numbers >> bits * (count - 1 - k) & (1 << bits) - 1 for k in range(count))
+        values = tuple(value - (value >> bits - 1 << bits) for value in raw)
+        transform = cls(
+            means=tuple(means),
+            order=_order_of(order_number, bands),
+            single=values[: bands - 1],
+            upper=values[bands - 1 : bands - 1 + half],
+            lower=values[bands - 1 + half :],
+            fraction_bits=fraction_bits,
+        )
+        return transform, end
 
-    def _upper_steps(self, rows: list[np.ndarray]) -> list["_Step"]:
-        """Rows from the first on: each takes from those behind it, which are untouched."""
-        steps, at = [], 0
-        for k in range(self.bands - 1):
-            weights = self.upper[at : at + self.bands - 1 - k]
-            steps.append((rows[k], weights, rows[:k], rows[k + 1 :]))
-            at += len(weights)
-        return steps
-
-    def _lower_steps(self, rows: list[np.ndarray]) -> list["_Step"]:
-        """Rows from the last on: each takes from those before it, which are untouched."""
-        steps = []
-        for k in range(self.bands - 1, 0, -1):
+    def _steps(self) -> list["_Step"]:
+        """Row, the rows whose weighted sum it gets, and their weights, in the order of `forward`."""
+        last = self.bands - 1
+        steps: list[_Step] = [(last, range(last), self.single)]
+        at = 0
+        for k in range(last):
+            steps.append((k, range(k + 1, self.bands), self.upper[at : at + last - k]))
+            at += last - k
+        for k in range(last, 0, -1):
             at = k * (k - 1) // 2
-            steps.append((rows[k], self.lower[at : at + k], rows[:k], rows[k + 1 :]))
+            steps.append((k, range(k), self.lower[at : at + k]))
         return steps
 
 
-_Step = tuple[np.ndarray, tuple[int, ...], list[np.ndarray], list[np.ndarray]]
+_Step = tuple[int, range, tuple[int, ...]]
 
 
-def fit_band_transform(pixels: np.ndarray, valid: np.ndarray) -> BandTransform | None:
-    """The transform for `pixels` (bands, height, width), or None where it would save less than `LEAST_SAVING`.
+class _Rows:
+    """The rows of a transform on their way, with a bound of each, so that sums are computed in 32 bits wherever they fit."""
 
-    `valid` is (height, width) bool; other pixels have no say. The promise is that of high-rate coding: half the binary logarithm
-    of the product of the variances, before against after.
+    def __init__(self, rows: list[np.ndarray]) -> None:
+        self.rows = rows
+        self._reach = [max(-int(row.min()), int(row.max())) for row in rows]
+
+    def add(self, row: int, others: range, weights: Sequence[int], fraction_bits: int) -> None:
+        """Row `row` gets the rounded sum of other rows times weights."""
+        total = self._weighted(row, others, weights, fraction_bits)
+        if total is not None:
+            self.rows[row] += total
+
+    def subtract(self, row: int, others: range, weights: Sequence[int], fraction_bits: int) -> None:
+        """Row `row` loses that sum: the same rounding."""
+        total = self._weighted(row, others, weights, fraction_bits)
+        if total is not None:
+            self.rows[row] -= total
+
+    def _weighted(self, row: int, others: range, weights: Sequence[int], fraction_bits: int) -> np.ndarray | None:
+        used = [(self.rows[other], weight) for other, weight in zip(others, weights, strict=True) if weight]
+        if not used:
+            return None
+        half = 1 << fraction_bits >> 1
+        reach = half + sum(abs(weight) * self._reach[other] for other, weight in zip(others, weights, strict=True))
+        self._reach[row] += (reach >> fraction_bits) + 1
+        dtype = np.int32 if reach < 1 << 31 else np.int64
+        if self._reach[row] >= 1 << 31:
+            self.rows[row] = self.rows[row].astype(np.int64)
+        (first, weight), *more = used
+        total: np.ndarray = np.multiply(first, weight, dtype=dtype)
+        product = np.empty_like(total)
+        for other, weight in more:
+            np.multiply(other, weight, out=product, dtype=dtype)
+            total += product
+        total += half
+        total >>= fraction_bits
+        return total
+
+
+def _order_bytes(bands: int) -> int:
+    """Bytes of an order's number."""
+    return -(-(math.factorial(bands) - 1).bit_length() // 8)
+
+
+def _order_number(order: Sequence[int]) -> int:
+    """The place of an order among all in lexicographic sequence (Lehmer code)."""
+    number, left = 0, sorted(order)
+    for item in order:
+        number = number * len(left) + left.index(item)
+        left.remove(item)
+    return number
+
+
+def _order_of(number: int, bands: int) -> tuple[int, ...]:
+    """The order of such a place."""
+    places = []
+    for choices in range(1, bands + 1):
+        number, place = divmod(number, choices)
+        places.append(place)
+    left = list(range(bands))
+    return tuple(left.pop(place) for place in reversed(places))
+
+
+def fit_band_transform(samples: np.ndarray, valid: np.ndarray) -> BandTransform | None:
+    """The transform for whole `samples` (bands, height, width), or None where it would save too little.
+
+    `valid` is (height, width) bool; other pixels have no say. Of a large image a regular sample of rows is looked at. The promise is
+    that of high-rate coding: half the binary logarithm of the product of the variances, before against after. It must be more
+    than `LEAST_SAVING` of the bits, and more than twice what the coefficients take.
     """
-    bands = pixels.shape[0]
+    bands, height, width = samples.shape
     if not 2 <= bands <= MOST_BANDS:
         return None
-    covariance = _detail_covariance(pixels, valid)
+    stride = max(1, height * width // FITTED_PIXELS)
+    covariance = _detail_covariance(samples, valid, stride)
     if covariance is None:
         return None
     matrix = _principal_axes(covariance)
@@ -138,33 +229,42 @@ def fit_band_transform(pixels: np.ndarray, valid: np.ndarray) -> BandTransform |
     after_bits = _detail_bits(np.diag(matrix @ covariance @ matrix.T), floor)
     if before_bits - after_bits <= LEAST_SAVING * max(before_bits, 1.0):
         return None
-    factors = _factored(matrix)
-    if factors is None:
+    order_and_factors = _factored(matrix)
+    if order_and_factors is None:
         return None
-    order, lower, upper, single = factors
-    means = np.rint(pixels[:, valid].mean(axis=1)).astype(int)
-    return BandTransform(means=tuple(map(int, means)), order=order, lower=lower, upper=upper, single=single)
-
-
-def _weighted(rows: list[np.ndarray], weights: tuple[int, ...]) -> np.ndarray:
-    """The rounded sum of rows times weights, the one rounding that both directions share."""
-    total = np.full(rows[0].shape, 1 << (FRACTION_BITS - 1), np.int64)
-    for row, weight in zip(rows, weights, strict=True):
-        if weight:
-            total += row * weight
-    return total >> FRACTION_BITS
-
-
-def _detail_covariance(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray | None:
-    """Covariance (bands, bands) of differences to the right and lower neighbour, DN squared; None for too few pixels."""
-    levels = pixels.astype(np.float64)
-    right = np.diff(levels, axis=2)[:, valid[:, 1:] & valid[:, :-1]]
-    below = np.diff(levels, axis=1)[:, valid[1:] & valid[:-1]]
-    details = np.concatenate([right, below], axis=1)
-    if details.shape[1] < 4 * pixels.shape[0]:
+    sampled, kept = samples[:, ::stride], valid[::stride]
+    means = tuple(int(np.rint(band.mean(where=kept))) for band in sampled) if kept.any() else (0,) * bands
+    pixels = int(np.count_nonzero(valid))
+    found = []
+    for fraction_bits in FRACTION_BITS:
+        transform = _quantized(order_and_factors, means, fraction_bits)
+        if transform is not None:
+            matrix = _matrix_of(transform)
+            spread = np.diag(matrix @ covariance @ matrix.T)
+            found.append((_detail_bits(spread, floor) * pixels + 8 * len(transform.pack()), fraction_bits, transform))
+    if not found:
         return None
-    covariance: np.ndarray = details @ details.T / details.shape[1]
-    return covariance
+    all_bits, _, best = min(found, key=lambda one: one[:2])
+    return best if before_bits * pixels - all_bits > 8 * len(best.pack()) else None
+
+
+def _detail_covariance(samples: np.ndarray, valid: np.ndarray, stride: int) -> np.ndarray | None:
+    """Covariance (bands, bands) of differences to the right and lower neighbour, DN squared; None for too few pixels.
+
+    Of every `stride`-th row and the one below it.
+    """
+    here, kept = samples[:, ::stride].astype(np.float32), valid[::stride]
+    below, kept_below = samples[:, 1::stride].astype(np.float32), valid[1::stride]
+    rows = below.shape[1]
+    total, count = np.zeros((len(samples),) * 2), 0
+    for details, both in (
+        (here[:, :, 1:] - here[:, :, :-1], kept[:, 1:] & kept[:, :-1]),
+        (below - here[:, :rows], kept_below & kept[:rows]),
+    ):
+        flat = details.reshape(len(samples), -1) if both.all() else details[:, both]
+        total += np.einsum("ik,jk->ij", flat, flat, dtype=np.float64, optimize=True) if flat.size else 0
+        count += flat.shape[1]
+    return total / count if count >= 4 * len(samples) else None
 
 
 def _principal_axes(covariance: np.ndarray) -> np.ndarray:
@@ -178,13 +278,14 @@ def _detail_bits(variances: np.ndarray, floor: float) -> float:
     return sum(0.5 * math.log2(max(variance, floor) / floor) for variance in variances)
 
 
-_Factors = tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...], tuple[int, ...]]
+_Factors = tuple[tuple[int, ...], np.ndarray, np.ndarray, np.ndarray]
+"""Order, L, U and S."""
 
 
 def _factored(matrix: np.ndarray) -> _Factors | None:
     """The order and triangular factors of the matrix, some of its rows negated if that needs smaller coefficients.
 
-    None where every choice has a coefficient out of range.
+    None where no choice has a factorization.
     """
     bands = len(matrix)
     found = []
@@ -195,17 +296,11 @@ def _factored(matrix: np.ndarray) -> _Factors | None:
         factors = _triangular(matrix * signs[:, None])
         if factors is not None:
             found.append(factors)
-    limit = COEFFICIENT_LIMIT - 1
-    best = min(found, key=lambda factors: max(map(_largest, factors[1:])), default=None)
-    return None if best is None or max(map(_largest, best[1:])) > limit else best
-
-
-def _largest(coefficients: tuple[int, ...]) -> int:
-    return max(map(abs, coefficients))
+    return min(found, key=lambda factors: max(float(abs(part).max()) for part in factors[1:]), default=None)
 
 
 def _triangular(matrix: np.ndarray) -> _Factors | None:
-    """Order, L, U and S in fixed point; None where a pivot vanishes, or L U S would need a negative one at its end."""
+    """Order, L, U and S; None where a pivot vanishes, or L U S would need a negative one at its end."""
     bands = len(matrix)
     work, order = matrix.copy(), list(range(bands))
     lower, single = np.eye(bands), np.zeros(bands - 1)
@@ -222,6 +317,23 @@ def _triangular(matrix: np.ndarray) -> _Factors | None:
         work[k + 1 :] -= np.outer(lower[k + 1 :, k], work[k])
     if work[-1, -1] < 0:
         return None
-    parts = (lower[np.tril_indices(bands, -1)], work[np.triu_indices(bands, 1)], single)
-    below, above, last = (tuple(int(value) for value in np.rint(part * (1 << FRACTION_BITS))) for part in parts)
-    return tuple(order), below, above, last
+    return tuple(order), lower[np.tril_indices(bands, -1)], work[np.triu_indices(bands, 1)], single
+
+
+def _quantized(factors: _Factors, means: tuple[int, ...], fraction_bits: int) -> BandTransform | None:
+    """The transform with coefficients so fine, or None where one of them is out of range."""
+    order, *parts = factors
+    scaled = [np.rint(part * (1 << fraction_bits)) for part in parts]
+    if max(float(abs(part).max()) for part in scaled) >= COEFFICIENT_LIMIT:
+        return None
+    lower, upper, single = (tuple(int(value) for value in part) for part in scaled)
+    return BandTransform(means=means, order=order, lower=lower, upper=upper, single=single, fraction_bits=fraction_bits)
+
+
+def _matrix_of(transform: BandTransform) -> np.ndarray:
+    """What the transform multiplies by, roundings of sums aside: (bands, bands), rows in the order of its triangular steps."""
+    matrix = np.eye(transform.bands)
+    for row, others, weights in transform._steps():
+        for other, weight in zip(others, weights, strict=True):
+            matrix[row] += matrix[other] * (weight / (1 << transform.fraction_bits))
+    return matrix

@@ -18,6 +18,8 @@ SOC, SOT, SOD, EOC = 0xFF4F, 0xFF90, 0xFF93, 0xFFD9
 SIZ, COD, QCD, COM, PLT = 0xFF51, 0xFF52, 0xFF5C, 0xFF64, 0xFF58
 CODE_BLOCK_EXPONENT = 6
 """Code-blocks of 64 x 64 coefficients."""
+CODE_BLOCK_STYLE = 1
+"""Selective arithmetic coding bypass (A.6.1, D.6): the lower bit-planes are written raw, which is faster and costs next to nothing."""
 GUARD_BITS = 2
 PRECINCTS_LISTED = 1
 LARGEST_COMPONENT_BITS = 24
@@ -39,7 +41,7 @@ class CodestreamShape:
     components: int
     """Bands, 1 to 16384."""
     bits: int
-    """Bit depth of the samples: 8 or 16 of pixels, up to 24 of signed components."""
+    """Bit depth of the samples: 8 to 16 of pixels, up to 24 of signed components."""
     levels: int
     """Wavelet decompositions, 0 to 32."""
     qualities: int
@@ -52,6 +54,11 @@ class CodestreamShape:
         return (self.levels + 1) * self.components
 
 
+def smallest_bits(pixel_bits: int, signed: bool) -> int:
+    """Of samples of pixels of 8 or 16 bits: the coder takes samples of 16 bits in 9 at least, and has no signed ones of 8."""
+    return 8 if pixel_bits == 8 and not signed else 9
+
+
 def main_header(shape: CodestreamShape) -> bytes:
     """SOC, SIZ, COD and QCD of a reversible (5/3) stream without component transform of its own."""
     size = struct.pack(
@@ -59,7 +66,7 @@ def main_header(shape: CodestreamShape) -> bytes:
     )
     size += bytes((shape.bits - 1 | (SIGNED_BIT if shape.signed else 0), 1, 1)) * shape.components
     style = struct.pack(">BBHB", PRECINCTS_LISTED, 0, shape.qualities, 0)
-    style += bytes((shape.levels, CODE_BLOCK_EXPONENT - 2, CODE_BLOCK_EXPONENT - 2, 0, 1))
+    style += bytes((shape.levels, CODE_BLOCK_EXPONENT - 2, CODE_BLOCK_EXPONENT - 2, CODE_BLOCK_STYLE, 1))
     style += bytes([WHOLE_IMAGE_PRECINCT]) * (shape.levels + 1)
     gains = [0] + [1, 1, 2] * shape.levels
     quantization = bytes([GUARD_BITS << 5]) + bytes((shape.bits + gain) << 3 for gain in gains)

@@ -5,6 +5,7 @@ DownlinkError
 ├── RecordError          a record that cannot be written as asked
 ├── JournalError         a durable store that cannot be opened, written or rewritten
 ├── LayerError           layers that contradict each other or their scene
+│   └── MissingReferenceError an image is a difference to another that is not there, or not whole
 ├── ContactError         a contact described with impossible numbers
 ├── RadioError           a radio described with impossible numbers, or a modulation that does not exist
 ├── ScheduleError        a plan asked for with impossible inputs
@@ -42,6 +43,19 @@ class JournalError(DownlinkError):
 
 class LayerError(DownlinkError):
     """Image layers do not belong together, or do not fit the scene they name."""
+
+
+class MissingReferenceError(LayerError):
+    """An image was predicted from another one that is not there, holds fewer steps than named, or has other pixels."""
+
+    def __init__(self, message: str, *, scene: int, product: int, steps: int) -> None:
+        super().__init__(message)
+        self.scene = scene
+        """Of the block that is needed."""
+        self.product = product
+        """Number of that block."""
+        self.steps = steps
+        """How many of its steps are needed, from the first."""
 
 
 class ContactError(DownlinkError):

@@ -1,6 +1,7 @@
 """An image as layers, on the making side: coded on board, step by step, with what each step leaves wrong.
 
-Bands that look alike are decorrelated first (`downlink.band_transform`), reversibly, where that promises to save bits.
+Bands that look alike are decorrelated first (`downlink.band_transform`), reversibly, where that promises to save bits. With a
+prediction the first step is the prediction, which costs its header alone, and what is coded is the difference to it.
 
 The validity mask travels exactly. Where all invalid pixels hold the scene's nodata value they are filled with the mean of
 their band before coding, so that their edge costs no bits, and set again after decoding. Pixels that a mask or an alpha
@@ -8,15 +9,17 @@ band calls invalid have values of their own, which are coded as they are.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from downlink.band_transform import fit_band_transform
 from downlink.errors import LayerError
+from downlink.image_distortion import NO_DISTORTION, Distortion, DistortionMeter, never_rising
 from downlink.image_header import ImageHeader, distortion_code, pack_header
-from downlink.image_layers import bands_of, pixel_check
-from downlink.jpeg2000 import codestream_shape, component_shape, decode_layers, encode_layers
+from downlink.image_layers import pixel_check, rebuilt_pixels
+from downlink.jpeg2000 import codestream_shape, decode_layers, encode_layers, tight_shape
+from downlink.prediction import Predicted
 from downlink.scene import Window
 
 
@@ -29,7 +32,9 @@ class ImageProduct:
     payloads: tuple[bytes, ...]
     """One per step."""
     mse: tuple[float, ...]
-    """Mean squared error over valid pixels and all bands once this step has arrived, in DN squared; the last is 0."""
+    """Mean squared error over valid pixels and all bands once this step has arrived, in DN squared, never rising; the last is 0."""
+    weighted_mse: tuple[float, ...]
+    """The same with pixels weighted by what they matter; equal to `mse` without weights."""
 
 
 def encode_image(
@@ -40,44 +45,100 @@ def encode_image(
     quality_percent: Sequence[float],
     levels: int,
     nodata: float | None,
+    weights: np.ndarray | None = None,
+    predicted: Predicted | None = None,
+    unchanged: bool = False,
 ) -> ImageProduct:
     """Code the pixels (bands, height, width) of a window into one payload per entry of `quality_percent`.
 
-    `valid` is (height, width) bool and travels exactly. Distortion is measured over valid pixels by decoding each step.
-    Raises CodestreamError for arrays that cannot be coded, LayerError for a window or mask that does not fit.
+    `valid` is (height, width) bool and travels exactly. With `predicted` there is one payload more, the first, which is the prediction;
+    `unchanged` leaves out all between it and the exact pixels. Distortion is measured by decoding each step, on a regular sample of rows
+    (`downlink.image_distortion`), on the pixels as the ground has them; `weights` (height, width), 0 or more, say what each pixel
+    matters in `weighted_mse`.
+
+    Raises CodestreamError for arrays that cannot be coded, LayerError for a window, mask, weights or prediction that do not fit.
     """
-    if pixels.shape[1:] != (window.height, window.width) or valid.shape != pixels.shape[1:]:
-        raise LayerError(
-            f"pixels of shape {pixels.shape} with a mask of shape {valid.shape} do not fill a window of "
-            f"{window.height} x {window.width}"
-        )
-    all_nodata = nodata is not None and bool((pixels[:, ~valid] == nodata).all())
-    filled = _fill(pixels, valid) if all_nodata else pixels
-    plain = codestream_shape(pixels, levels=levels, qualities=len(quality_percent))
-    transform = fit_band_transform(filled, valid)
-    if transform is None:
-        shape, components = plain, filled
-    else:
-        components = transform.forward(filled)
-        shape = component_shape(components, pixel_bits=plain.bits, levels=levels, qualities=len(quality_percent))
-    layers = encode_layers(components, shape, _of_component_bits(quality_percent, plain.bits / shape.bits))
-    rebuilt = (bands_of(decode_layers(shape, layers[: n + 1]), transform, plain.bits) for n in range(len(layers) - 1))
-    mse = [*(_mse(filled, bands, valid) for bands in rebuilt), 0.0]
+    _require_fit(pixels, window, valid, weights, predicted)
+    if unchanged and predicted is None:
+        raise LayerError(f"image at {window} cannot be called unchanged: it has no prediction")
+    percents = (100.0,) if unchanged else quality_percent
+    filled = nodata is not None and bool((pixels[:, ~valid] == nodata).all())
+    samples = _samples(pixels, valid if filled else None, predicted)
+    transform = fit_band_transform(samples, valid)
+    components = samples if transform is None else transform.forward(samples)
+    plain = codestream_shape(pixels, levels=levels, qualities=len(percents))
+    shape = tight_shape(components, plain)
+    layers = encode_layers(components, shape, _of_component_bits(percents, plain.bits / shape.bits))
     header = ImageHeader(
         window=window,
         shape=shape,
         pixel_bits=plain.bits,
         transform=transform,
-        distortion_codes=bytes(distortion_code(value) for value in mse),
+        distortion_codes=b"",
         pixel_check=pixel_check(pixels),
         valid=None if valid.all() else valid,
-        filled=all_nodata,
+        filled=filled,
+        reference=None if predicted is None else predicted.reference.pack(),
     )
+    measured = _measured(_Original(pixels=pixels, valid=valid, weights=weights), header, layers, predicted)
+    first = pack_header(replace(header, distortion_codes=bytes(distortion_code(step.mse) for step in measured)))
     return ImageProduct(
         window=window,
-        payloads=(pack_header(header) + layers[0], *layers[1:]),
-        mse=tuple(mse),
+        payloads=(first + layers[0], *layers[1:]) if predicted is None else (first, *layers),
+        mse=tuple(step.mse for step in measured),
+        weighted_mse=tuple(step.weighted_mse for step in measured),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Original:
+    """What steps are compared with."""
+
+    pixels: np.ndarray
+    """(bands, height, width)."""
+    valid: np.ndarray
+    """(height, width) bool."""
+    weights: np.ndarray | None
+    """(height, width), what each pixel matters."""
+
+    def meter(self, *, all_rows: bool = False) -> DistortionMeter:
+        return DistortionMeter(self.pixels, self.valid, self.weights, all_rows=all_rows)
+
+
+def _require_fit(
+    pixels: np.ndarray,
+    window: Window,
+    valid: np.ndarray,
+    weights: np.ndarray | None,
+    predicted: Predicted | None,
+) -> None:
+    if pixels.shape[1:] != (window.height, window.width) or valid.shape != pixels.shape[1:]:
+        raise LayerError(
+            f"pixels of shape {pixels.shape} with a mask of shape {valid.shape} do not fill a window of "
+            f"{window.height} x {window.width}"
+        )
+    if weights is not None and (weights.shape != valid.shape or not np.isfinite(weights).all() or weights.min() < 0):
+        raise LayerError(
+            f"weights of shape {weights.shape} for pixels of shape {pixels.shape}: give one of 0 or more each"
+        )
+    if predicted is not None and (predicted.pixels.shape, predicted.pixels.dtype) != (pixels.shape, pixels.dtype):
+        raise LayerError(
+            f"prediction of shape {predicted.pixels.shape} {predicted.pixels.dtype} for pixels of shape {pixels.shape} {pixels.dtype}"
+        )
+
+
+def _samples(pixels: np.ndarray, filled_where_not: np.ndarray | None, predicted: Predicted | None) -> np.ndarray:
+    """What is coded: the pixels or their difference to the prediction, the mean of the band where a mask given is False."""
+    samples = pixels if predicted is None else np.subtract(pixels, predicted.pixels, dtype=np.int32)
+    if filled_where_not is None or filled_where_not.all():
+        return samples
+    filled = samples.copy()
+    filled[:, ~filled_where_not] = np.rint(_band_means(samples, filled_where_not)).astype(samples.dtype)[:, None]
+    return filled
+
+
+def _band_means(samples: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    return samples[:, valid].mean(axis=1) if valid.any() else np.zeros(samples.shape[0])
 
 
 def _of_component_bits(quality_percent: Sequence[float], share: float) -> list[float]:
@@ -85,27 +146,26 @@ def _of_component_bits(quality_percent: Sequence[float], share: float) -> list[f
     return [percent if percent == 100 else percent * share for percent in quality_percent]
 
 
-def _band_means(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    return pixels[:, valid].mean(axis=1) if valid.any() else np.zeros(pixels.shape[0])
+def _measured(
+    original: _Original, header: ImageHeader, layers: Sequence[bytes], predicted: Predicted | None
+) -> list[Distortion]:
+    """What each step leaves wrong; nothing is left by the last."""
+    meter = original.meter()
+    steps = []
+    if predicted is not None:
+        steps.append(_distortion(meter, original, predicted.pixels))
+    for count in range(1, len(layers)):
+        components = decode_layers(header.shape, layers[:count])
+        rows = None if predicted is None else predicted.pixels[:, meter.rows]
+        step = meter.distortion(rebuilt_pixels(components[:, meter.rows], header, rows))
+        if step.mse == 0 or step.weighted_mse == 0:  # the rows that were not looked at may be wrong
+            everything = None if predicted is None else predicted.pixels
+            step = original.meter(all_rows=True).distortion(rebuilt_pixels(components, header, everything))
+        steps.append(step)
+    return never_rising([*steps, NO_DISTORTION])
 
 
-def _fill(pixels: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """Invalid pixels set to the mean of their band."""
-    if valid.all():
-        return pixels
-    filled = pixels.copy()
-    filled[:, ~valid] = np.rint(_band_means(pixels, valid)).astype(pixels.dtype)[:, None]
-    return filled
-
-
-def _mse(reference: np.ndarray, rebuilt: np.ndarray, valid: np.ndarray) -> float:
-    """Band by band, so that no more than one band is held in floating point."""
-    count = int(valid.sum()) * reference.shape[0]
-    if count == 0:
-        return 0.0
-    total = 0.0
-    for band, other in zip(reference, rebuilt, strict=True):
-        difference = np.subtract(band, other, dtype=np.float64)
-        difference *= valid
-        total += float(np.vdot(difference, difference))
-    return float(total / count)
+def _distortion(meter: DistortionMeter, original: _Original, pixels: np.ndarray) -> Distortion:
+    """Of whole pixels: on all rows where nothing seems wrong."""
+    step = meter.distortion(pixels[:, meter.rows])
+    return step if step.mse and step.weighted_mse else original.meter(all_rows=True).distortion(pixels)

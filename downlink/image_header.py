@@ -1,41 +1,47 @@
 """The header in front of an image's first layer.
 
-Big-endian:
+Numbers are big-endian, varints apart (`downlink.varint`).
 
-    offset  bytes  field
-    0       1      version, 2
-    1       8      row, column of the window in the scene (4 each)
-    9       4      height, width (2 each)
-    13      1      bands
-    14      1      bits per sample, 8 or 16
-    15      1      wavelet decompositions
-    16      1      steps q
-    17      1      1 when invalid pixels hold the scene's nodata value and were filled before coding, else 0
-    18      1      bits c of each signed component, 8 to 24, where the bands are transformed; 0 where they are coded as they are
-    19      q      distortion code of each step, see `distortion_code`
-    19 + q  4      CRC-32 of the exact pixels as little-endian (bands, height, width)
-    23 + q  4      length m of the validity mask; 0 when every pixel is valid
-    27 + q  t      band transform (`downlink.band_transform`) where c is not 0; t = 3 b + 2 (b - 1) (b + 1) for b bands
-    27+q+t  m      validity mask: zstd of its bits, rows padded to bytes, first pixel in the highest bit
+    bytes  field
+    1      version, 3
+    1      flags: 1 invalid pixels hold the scene's nodata value and were filled before coding; 2 a reference is named; 4 the bands
+           are transformed; 8 a validity mask follows; 16 pixels have 16 bits, else 8; the others are 0
+    1      bands
+    1      wavelet decompositions
+    1      steps q
+    4 v    varints: row, column, height, width of the window in the scene
+    1      bits c of each coded sample: unsigned 8 of pixels of 8 bits, 9 to 16 of others; signed 9 to 24 with flag 2 or 4
+    d      distortion codes of all steps but the last, see `_pack_codes`
+    4      CRC-32 of the exact pixels as little-endian (bands, height, width)
+    v + n  varint n and a reference (`downlink.prediction.Reference.pack`), only with flag 2
+    t      band transform (`downlink.band_transform`), only with flag 4
+    v + m  varint m and the validity mask, only with flag 8: zstd of its bits, rows padded to bytes, first pixel in the highest bit
+
+Without a reference the packets of the first quality layer follow. With one step 0 ends here: its pixels are the prediction.
 """
 
 import math
 import struct
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 import zstandard
 
 from downlink.band_transform import BandTransform
-from downlink.codestream import LARGEST_COMPONENT_BITS, CodestreamShape
+from downlink.codestream import LARGEST_COMPONENT_BITS, CodestreamShape, smallest_bits
 from downlink.errors import LayerError
 from downlink.scene import Window
+from downlink.varint import read_varint, varint
 
-VERSION: Final = 2
-FIXED_FIELDS: Final = struct.Struct(">BIIHHBBBBBB")
-CHECK_AND_MASK: Final = struct.Struct(">II")
+VERSION: Final = 3
+FIXED_FIELDS: Final = struct.Struct(">BBBBB")
+FILLED, REFERENCED, TRANSFORMED, MASKED, SIXTEEN_BITS = 1, 2, 4, 8, 16
+ALL_FLAGS: Final = FILLED | REFERENCED | TRANSFORMED | MASKED | SIXTEEN_BITS
 MASK_LIMIT_BYTES: Final = 1 << 20
+REFERENCE_LIMIT_BYTES: Final = 1 << 12
+MOST_LEVELS: Final = 32
 SAMPLE_LIMIT: Final = 1 << 24
 """Samples that one image may announce, so that a damaged header cannot exhaust memory."""
 
@@ -47,91 +53,168 @@ class ImageHeader:
     window: Window
     """Where the image lies in the scene."""
     shape: CodestreamShape
-    """How its bands, or the components of its bands, are coded."""
+    """How its bands, or the components of its bands or of their difference to a prediction, are coded."""
     pixel_bits: int
     """8 or 16."""
     transform: BandTransform | None
     """What made components of bands; None where the bands are coded as they are."""
     distortion_codes: bytes
-    """One per step."""
+    """One per step, never rising; the last is 0."""
     pixel_check: int
     """CRC-32 of the exact pixels."""
     valid: np.ndarray | None
     """(height, width) bool, or None when every pixel is valid."""
     filled: bool
     """Whether invalid pixels hold the nodata value, and were filled before coding."""
+    reference: bytes | None = None
+    """What the image is predicted from, packed; None where it stands alone."""
+
+    @property
+    def steps(self) -> int:
+        """Payloads of the image: its quality layers, and the prediction before them where there is one."""
+        return self.shape.qualities + (self.reference is not None)
 
 
 def pack_header(header: ImageHeader) -> bytes:
     """The bytes in front of the packets of step 0."""
-    mask = (
-        b""
-        if header.valid is None
-        else zstandard.ZstdCompressor(level=9).compress(np.packbits(header.valid, axis=1).tobytes())
+    window, shape = header.window, header.shape
+    flags = (
+        FILLED * header.filled
+        | REFERENCED * (header.reference is not None)
+        | TRANSFORMED * (header.transform is not None)
+        | MASKED * (header.valid is not None)
+        | SIXTEEN_BITS * (header.pixel_bits == 16)
     )
-    fixed = FIXED_FIELDS.pack(
-        VERSION,
-        header.window.row,
-        header.window.col,
-        header.window.height,
-        header.window.width,
-        header.shape.components,
-        header.pixel_bits,
-        header.shape.levels,
-        header.shape.qualities,
-        header.filled,
-        0 if header.transform is None else header.shape.bits,
-    )
-    transform = b"" if header.transform is None else header.transform.pack()
-    return fixed + header.distortion_codes + CHECK_AND_MASK.pack(header.pixel_check, len(mask)) + transform + mask
+    parts = [
+        FIXED_FIELDS.pack(VERSION, flags, shape.components, shape.levels, header.steps),
+        *map(varint, (window.row, window.col, window.height, window.width)),
+        bytes([shape.bits]),
+        _pack_codes(header.distortion_codes),
+        header.pixel_check.to_bytes(4, "big"),
+    ]
+    if header.reference is not None:
+        parts += varint(len(header.reference)), header.reference
+    if header.transform is not None:
+        parts.append(header.transform.pack())
+    if header.valid is not None:
+        mask = zstandard.ZstdCompressor(level=9, write_checksum=False).compress(
+            np.packbits(header.valid, axis=1).tobytes()
+        )
+        parts += varint(len(mask)), mask
+    return b"".join(parts)
 
 
 def unpack_header(payload: bytes) -> tuple[ImageHeader, bytes]:
     """The header of a step 0, and the packets behind it. Raises LayerError for anything else."""
-    try:
-        version, row, col, height, width, bands, bits, levels, qualities, filled, component_bits = (
-            FIXED_FIELDS.unpack_from(payload)
-        )
-        codes = payload[FIXED_FIELDS.size : FIXED_FIELDS.size + qualities]
-        check, mask_bytes = CHECK_AND_MASK.unpack_from(payload, FIXED_FIELDS.size + qualities)
-    except struct.error as error:
-        raise LayerError(f"image header of {len(payload)} bytes is cut: {error}") from error
-    if version != VERSION or bits not in (8, 16) or levels > 32 or filled > 1 or 0 in (bands, height, width, qualities):
+    if len(payload) < FIXED_FIELDS.size:
+        raise LayerError(f"image header of {len(payload)} bytes is cut: {FIXED_FIELDS.size} stand at its start")
+    version, flags, bands, levels, steps = FIXED_FIELDS.unpack_from(payload)
+    referenced = bool(flags & REFERENCED)
+    if version != VERSION or flags & ~ALL_FLAGS or levels > MOST_LEVELS or not bands or steps < 1 + referenced:
         raise LayerError(
-            f"image header version {version}, {bands} bands, {bits} bits, {height} x {width}: this ground reads version {VERSION}"
+            f"image header version {version}, flags {flags:#x}, {bands} bands, {levels} decompositions, {steps} steps: "
+            f"this ground reads version {VERSION}"
         )
-    if bands * height * width > SAMPLE_LIMIT or mask_bytes > MASK_LIMIT_BYTES:
-        raise LayerError(f"image header announces {bands} x {height} x {width} samples, the limit is {SAMPLE_LIMIT}")
-    if component_bits and not bits <= component_bits <= LARGEST_COMPONENT_BITS:
+    window, at = _window(payload, FIXED_FIELDS.size, bands)
+    pixel_bits = 16 if flags & SIXTEEN_BITS else 8
+    signed = bool(flags & (REFERENCED | TRANSFORMED))
+    bits, at = _byte(payload, at), at + 1
+    largest = LARGEST_COMPONENT_BITS if signed else pixel_bits
+    if not smallest_bits(pixel_bits, signed) <= bits <= largest:
         raise LayerError(
-            f"image header announces components of {component_bits} bits for pixels of {bits}; {LARGEST_COMPONENT_BITS} is the limit"
+            f"image header announces samples of {bits} bits for pixels of {pixel_bits}; {largest} is the limit"
         )
-    at = FIXED_FIELDS.size + qualities + CHECK_AND_MASK.size
-    transform = None
-    if component_bits:
-        transform_bytes = BandTransform.size_bytes(bands)
-        transform = BandTransform.unpack(payload[at : at + transform_bytes], bands)
-        at += transform_bytes
-    valid = _unpack_mask(payload[at : at + mask_bytes], height, width) if mask_bytes else None
+    codes, at = _unpack_codes(payload, at, steps)
+    check, at = _piece(payload, at, 4)
+    reference, at = _counted(payload, at, REFERENCE_LIMIT_BYTES) if referenced else (None, at)
+    transform, at = BandTransform.read(payload, at, bands) if flags & TRANSFORMED else (None, at)
+    mask, at = _counted(payload, at, MASK_LIMIT_BYTES) if flags & MASKED else (None, at)
+    shape = CodestreamShape(
+        height_px=window.height,
+        width_px=window.width,
+        components=bands,
+        bits=bits,
+        levels=levels,
+        qualities=steps - referenced,
+        signed=signed,
+    )
     header = ImageHeader(
-        window=Window(row=row, col=col, height=height, width=width),
-        shape=CodestreamShape(
-            height_px=height,
-            width_px=width,
-            components=bands,
-            bits=component_bits or bits,
-            levels=levels,
-            qualities=qualities,
-            signed=component_bits > 0,
-        ),
-        pixel_bits=bits,
+        window=window,
+        shape=shape,
+        pixel_bits=pixel_bits,
         transform=transform,
         distortion_codes=codes,
-        pixel_check=check,
-        valid=valid,
-        filled=bool(filled),
+        pixel_check=int.from_bytes(check, "big"),
+        valid=None if mask is None else _unpack_mask(mask, window.height, window.width),
+        filled=bool(flags & FILLED),
+        reference=reference,
     )
-    return header, payload[at + mask_bytes :]
+    return header, payload[at:]
+
+
+def _window(payload: bytes, at: int, bands: int) -> tuple[Window, int]:
+    """The window whose varints start at `at`, small enough for so many bands."""
+    places = []
+    for _ in range(4):
+        place, at = read_varint(payload, at)
+        places.append(place)
+    row, col, height, width = places
+    if not height or not width or bands * height * width > SAMPLE_LIMIT:
+        raise LayerError(f"image header announces {bands} x {height} x {width} samples, the limit is {SAMPLE_LIMIT}")
+    return Window(row=row, col=col, height=height, width=width), at
+
+
+def _byte(payload: bytes, at: int) -> int:
+    return _piece(payload, at, 1)[0][0]
+
+
+def _piece(payload: bytes, at: int, size_bytes: int) -> tuple[bytes, int]:
+    piece = payload[at : at + size_bytes]
+    if len(piece) < size_bytes:
+        raise LayerError(f"image header of {len(payload)} bytes is cut: {size_bytes} bytes are needed at byte {at}")
+    return piece, at + size_bytes
+
+
+def _counted(payload: bytes, at: int, limit_bytes: int) -> tuple[bytes, int]:
+    """Bytes behind a varint that counts them."""
+    size_bytes, at = read_varint(payload, at)
+    if size_bytes > limit_bytes:
+        raise LayerError(
+            f"image header announces a field of {size_bytes} bytes at byte {at}, its limit is {limit_bytes}"
+        )
+    return _piece(payload, at, size_bytes)
+
+
+def _pack_codes(codes: bytes) -> bytes:
+    """All codes but the last, which is 0: the first in a byte, then how far each falls below the one before, in digits of 4 bits.
+
+    A digit 15 says that its number goes on with the next digit, which is added. An odd count of digits is padded with a 0.
+    """
+    if len(codes) == 1:
+        return b""
+    digits: list[int] = []
+    for before, code in pairwise(codes[:-1]):
+        fall = before - code
+        digits += [15] * (fall // 15) + [fall % 15]
+    digits += [0] * (len(digits) % 2)
+    return codes[:1] + bytes(high << 4 | low for high, low in zip(digits[::2], digits[1::2], strict=True))
+
+
+def _unpack_codes(payload: bytes, at: int, steps: int) -> tuple[bytes, int]:
+    """The codes of `_pack_codes` and where they end."""
+    if steps == 1:
+        return b"\x00", at
+    codes, half = [_byte(payload, at)], 2 * (at + 1)
+    while len(codes) < steps - 1:
+        digit, code = 15, codes[-1]
+        while digit == 15:
+            digit = _byte(payload, half // 2) >> (0 if half % 2 else 4) & 15
+            half += 1
+            code -= digit
+            if code < 0:
+                raise LayerError(f"image header states a distortion below 0 at step {len(codes)} of {steps}")
+        codes.append(code)
+    return bytes((*codes, 0)), (half + 1) // 2
 
 
 def _unpack_mask(packed: bytes, height: int, width: int) -> np.ndarray:

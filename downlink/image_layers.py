@@ -1,19 +1,24 @@
 """An image as layers, on the receiving side: steps that arrived, put together again.
 
 The payload of step 0 is a header (`downlink.image_header`) followed by the packets of the first quality layer; every
-later payload is the packets of one more quality layer. `downlink.image_encoding` makes them.
+later payload is the packets of one more quality layer. Where the header names a reference, step 0 is the header alone: its pixels are
+the prediction, and the quality layers of later steps are those of the difference to it. `downlink.image_encoding` makes them.
 """
 
 import binascii
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from downlink.band_transform import BandTransform
-from downlink.errors import LayerError
-from downlink.image_header import distortion, unpack_header
+from downlink.errors import LayerError, MissingReferenceError
+from downlink.image_header import ImageHeader, distortion, unpack_header
 from downlink.jpeg2000 import decode_layers
+from downlink.prediction import Reference
 from downlink.scene import Window
+
+Predict = Callable[[Reference, Window], np.ndarray]
+"""The prediction of a window from its reference: (bands, height, width) in the type of the pixels. Raises MissingReferenceError."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,38 +58,97 @@ class ImageAssembly:
             count += 1
         return count
 
-    def decode(self) -> DecodedImage | None:
-        """Rebuild the image from its usable steps, or None when step 0 is not there.
+    @property
+    def reference(self) -> Reference | None:
+        """What the image is predicted from; None where it stands alone, or step 0 is not there. Raises LayerError."""
+        if 0 not in self.payloads:
+            return None
+        return _reference_of(unpack_header(self.payloads[0])[0])
 
-        Raises LayerError or CodestreamError when the payloads contradict each other: checked bytes that do not decode
-        mean that two ends do not speak the same version.
+    def decode(self, predict: Predict | None = None, *, steps: int | None = None) -> DecodedImage | None:
+        """Rebuild the image from its usable steps, or from the first `steps` of them; None when step 0 is not there.
+
+        `predict` is asked where the image is predicted. Raises MissingReferenceError where it is needed and None, or says so;
+        LayerError or CodestreamError when the payloads contradict each other: checked bytes that do not decode mean that two ends do
+        not speak the same version, or that the reference is not the one that was named.
         """
-        steps = self.usable_steps
-        if steps == 0:
+        count = self.usable_steps if steps is None else min(steps, self.usable_steps)
+        if count < 1:
             return None
         header, packets = unpack_header(self.payloads[0])
-        if steps > header.shape.qualities:
-            raise LayerError(f"{steps} steps for an image of {header.shape.qualities} at {header.window}")
-        components = decode_layers(header.shape, [packets, *(self.payloads[step] for step in range(1, steps))])
-        pixels = bands_of(components, header.transform, header.pixel_bits)
+        if count > header.steps:
+            raise LayerError(f"{count} steps for an image of {header.steps} at {header.window}")
+        later = [self.payloads[step] for step in range(1, count)]
+        reference = _reference_of(header)
+        if reference is None:
+            pixels = rebuilt_pixels(decode_layers(header.shape, [packets, *later]), header)
+        elif packets:
+            raise LayerError(f"image at {header.window} names a reference, but {len(packets)} bytes follow its header")
+        else:
+            predicted = _predicted(reference, header, predict)
+            pixels = (
+                rebuilt_pixels(decode_layers(header.shape, later), header, predicted) if later else predicted.copy()
+            )
+        return self._finished(pixels, header, count)
+
+    def _finished(self, pixels: np.ndarray, header: ImageHeader, count: int) -> DecodedImage:
+        """Pixels without data set again, and the whole image compared with its checksum."""
         valid = np.ones(pixels.shape[1:], bool) if header.valid is None else header.valid
         if header.filled and not valid.all():
             if self.nodata is None:
                 raise LayerError(f"image at {header.window} has pixels without data, but its scene has no nodata value")
             pixels[:, ~valid] = self.nodata
-        complete = steps == header.shape.qualities
+        complete = count == header.steps
         if complete and pixel_check(pixels) != header.pixel_check:
             raise LayerError(f"image at {header.window} is complete, but its pixels do not match their checksum")
-        mse = 0.0 if complete else distortion(header.distortion_codes[steps - 1])
+        mse = 0.0 if complete else distortion(header.distortion_codes[count - 1])
         return DecodedImage(window=header.window, pixels=pixels, valid=valid, mse=mse, lossless=complete)
 
 
 def pixel_check(pixels: np.ndarray) -> int:
     """CRC-32 of the samples as little-endian bytes in (bands, height, width) order."""
-    return binascii.crc32(np.ascontiguousarray(pixels.astype(pixels.dtype.newbyteorder("<"), copy=False)).tobytes())
+    return binascii.crc32(np.ascontiguousarray(pixels, dtype=pixels.dtype.newbyteorder("<")).data)
 
 
-def bands_of(components: np.ndarray, transform: BandTransform | None, pixel_bits: int) -> np.ndarray:
-    """The pixels that decoded components stand for."""
-    dtype = np.dtype(np.uint8 if pixel_bits == 8 else np.uint16)
-    return components.astype(dtype, copy=False) if transform is None else transform.inverse(components, dtype)
+def pixel_type(pixel_bits: int) -> np.dtype:
+    """Of pixels of 8 or 16 bits."""
+    return np.dtype(np.uint8 if pixel_bits == 8 else np.uint16)
+
+
+def rebuilt_pixels(components: np.ndarray, header: ImageHeader, predicted: np.ndarray | None = None) -> np.ndarray:
+    """The pixels that decoded components stand for, added to the prediction where there is one, clipped to their type.
+
+    `components` and `predicted` may be some rows of the image, the same ones.
+    """
+    dtype = pixel_type(header.pixel_bits)
+    if header.transform is None and predicted is None:
+        return components.astype(dtype, copy=False)
+    samples = components if header.transform is None else header.transform.inverse(components)
+    if predicted is not None:
+        samples = samples + predicted if samples.dtype.itemsize > 2 else np.add(samples, predicted, dtype=np.int32)
+    pixels: np.ndarray = np.clip(samples, 0, np.iinfo(dtype).max).astype(dtype)
+    return pixels
+
+
+def _reference_of(header: ImageHeader) -> Reference | None:
+    return None if header.reference is None else Reference.unpack(header.reference, bands=header.shape.components)
+
+
+def _predicted(reference: Reference, header: ImageHeader, predict: Predict | None) -> np.ndarray:
+    """The prediction of the header's window. Raises MissingReferenceError, and LayerError for pixels that do not fit it."""
+    if predict is None:
+        block = reference.blocks[0]
+        raise MissingReferenceError(
+            f"image at {header.window} is predicted from scene {reference.scene}, product {block.product}: "
+            "decode it with a way to that reference",
+            scene=reference.scene,
+            product=block.product,
+            steps=block.steps,
+        )
+    pixels = predict(reference, header.window)
+    expected = (header.shape.components, header.window.height, header.window.width)
+    if pixels.shape != expected or pixels.dtype != pixel_type(header.pixel_bits):
+        raise LayerError(
+            f"image at {header.window} is {expected} of {header.pixel_bits} bits, its prediction is {pixels.shape} {pixels.dtype}"
+        )
+    return pixels

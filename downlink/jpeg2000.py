@@ -12,7 +12,7 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 
-from downlink.codestream import LARGEST_COMPONENT_BITS, CodestreamShape, join_layers, split_layers
+from downlink.codestream import LARGEST_COMPONENT_BITS, CodestreamShape, join_layers, smallest_bits, split_layers
 from downlink.errors import CodestreamError
 
 SMALLEST_TILE_PX = 64
@@ -39,16 +39,18 @@ def codestream_shape(pixels: np.ndarray, *, levels: int, qualities: int) -> Code
     )
 
 
-def component_shape(components: np.ndarray, *, pixel_bits: int, levels: int, qualities: int) -> CodestreamShape:
-    """The shape under which signed `components` (bands, height, width) of pixels of `pixel_bits` are coded.
+def tight_shape(samples: np.ndarray, plain: CodestreamShape) -> CodestreamShape:
+    """The shape under which whole `samples` (bands, height, width) of pixels of the shape `plain` are coded, in as few bits as hold
+    them all: every bit too many is paid for in the packets. Samples of a signed type lie around 0.
 
     Raises CodestreamError where they need more than `LARGEST_COMPONENT_BITS`.
     """
-    bits = max(pixel_bits, 1 + max(int(components.max()), -1 - int(components.min())).bit_length())
+    signed = samples.dtype.kind == "i"
+    low, high = int(samples.min()), int(samples.max())
+    bits = 1 + max(high, -1 - low).bit_length() if signed else high.bit_length()
     if bits > LARGEST_COMPONENT_BITS:
-        raise CodestreamError(f"components reach from {components.min()} to {components.max()}: {bits} bits each")
-    plain = codestream_shape(components.astype(np.uint16), levels=levels, qualities=qualities)
-    return replace(plain, bits=bits, signed=True)
+        raise CodestreamError(f"components reach from {low} to {high}: {bits} bits each")
+    return replace(plain, bits=max(bits, smallest_bits(plain.bits, signed)), signed=signed)
 
 
 def sample_type(shape: CodestreamShape) -> np.dtype:
@@ -79,6 +81,7 @@ def encode_layers(pixels: np.ndarray, shape: CodestreamShape, quality_percent: S
         "PRECINCTS": ",".join(["{32768,32768}"] * (shape.levels + 1)),
         "BLOCKXSIZE": str(max(shape.width_px, SMALLEST_TILE_PX)),
         "BLOCKYSIZE": str(max(shape.height_px, SMALLEST_TILE_PX)),
+        "CODEBLOCK_STYLE": "BYPASS",
         "WRITE_METADATA": "NO",
         "NBITS": str(shape.bits),
     }

@@ -2,12 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from downlink.errors import LayerError
-from downlink.image_layers import DecodedImage
 from downlink.scene import Window
+
+if TYPE_CHECKING:  # images are decoded from predictions, which are made from canvases
+    from downlink.image_layers import DecodedImage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +32,7 @@ class Canvas:
             )
 
 
-def canvas_of(region: Window, images: Sequence[DecodedImage]) -> Canvas:
+def canvas_of(region: Window, images: Sequence["DecodedImage"]) -> Canvas:
     """What `images` of one scene show of `region`. Where two overlap the later one counts.
 
     Raises LayerError where there is no image, or where bands or types differ.

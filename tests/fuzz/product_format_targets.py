@@ -1,5 +1,6 @@
 """Fuzz targets of what layers carry: scene summaries, image headers, codestreams, whole images."""
 
+import math
 import struct
 from dataclasses import replace
 from functools import cache
@@ -7,13 +8,24 @@ from functools import cache
 import numpy as np
 import zstandard
 
-from downlink.band_transform import MOST_BANDS, BandTransform
+from downlink.band_transform import MOST_BANDS
 from downlink.codestream import CodestreamShape, first_layers, join_layers, main_header, split_layers
 from downlink.errors import CodestreamError, LayerError
 from downlink.image_encoding import ImageProduct, encode_image
-from downlink.image_header import CHECK_AND_MASK, FIXED_FIELDS, ImageHeader, pack_header, unpack_header
+from downlink.image_header import (
+    FILLED,
+    MASKED,
+    REFERENCED,
+    SIXTEEN_BITS,
+    TRANSFORMED,
+    ImageHeader,
+    pack_header,
+    unpack_header,
+)
 from downlink.image_layers import ImageAssembly
+from downlink.prediction import Predicted, Reference, ReferenceBlock
 from downlink.scene import Georeference, SceneSummary, TileOutcome, Window, decode_summary, encode_summary
+from downlink.varint import varint
 from tests.fuzz.contract import Target, require, value_or_refusal
 from tests.fuzz.tape import Tape
 
@@ -54,23 +66,50 @@ def _without_mask(header: ImageHeader) -> ImageHeader:
 
 def _with_packed_mask(tape: Tape) -> bytes:
     """A header whose mask is a sound zstd frame of the tape's bytes, as long as the header says or not."""
-    height, width, steps = 1 + tape.below(40), 1 + tape.below(40), 1 + tape.below(4)
+    height, width, steps, bands = 1 + tape.below(40), 1 + tape.below(40), 1 + tape.below(4), 1 + tape.below(4)
     bits = tape.chunk(512)
     if tape.flag():
         bits = bits.ljust(height * -(-width // 8), b"\xa5")
     mask = _FAST.compress(bits * (1 + tape.below(256)) if tape.flag() else bits)
-    bands = 1 + tape.below(4)
     transform = _some_transform(tape, bands) if tape.flag() else b""
-    fixed = FIXED_FIELDS.pack(
-        2, tape.number(4), tape.number(4), height, width, bands, 8, tape.below(6), steps, 1, 10 if transform else 0
+    reference = tape.chunk(64) if tape.flag() else None
+    start = _start(
+        tape,
+        window=(tape.number(4), tape.number(4), height, width),
+        bands=bands,
+        steps=steps,
+        flags=MASKED | FILLED,
+        reference=reference,
+        transform=transform,
     )
-    return (
-        fixed
-        + tape.take(steps).ljust(steps, b"\x07")
-        + CHECK_AND_MASK.pack(tape.number(4), len(mask))
-        + transform
-        + mask
-        + tape.rest()
+    return start + varint(len(mask)) + mask + tape.rest()
+
+
+def _start(
+    tape: Tape,
+    *,
+    window: tuple[int, int, int, int],
+    bands: int,
+    steps: int,
+    flags: int,
+    reference: bytes | None,
+    transform: bytes,
+) -> bytes:
+    """A header up to its mask, its codes sound, its bits and levels whatever the tape says."""
+    flags |= REFERENCED * (reference is not None) | TRANSFORMED * bool(transform) | SIXTEEN_BITS * tape.flag()
+    signed, deep = flags & (REFERENCED | TRANSFORMED), flags & SIXTEEN_BITS
+    bits = 9 + tape.below(17) if signed else 9 + tape.below(8) if deep else 8
+    codes = (b"\x63" + tape.take(-(-(steps - 2) // 2)).ljust(-(-(steps - 2) // 2), b"\x12")) if steps > 1 else b""
+    return b"".join(
+        (
+            bytes((3, flags, bands % 256, tape.below(34), steps)),
+            *map(varint, window),
+            bytes([bits]),
+            codes,
+            tape.take(4).ljust(4, b"\x13"),
+            b"" if reference is None else varint(len(reference)) + reference,
+            transform,
+        )
     )
 
 
@@ -88,10 +127,11 @@ def codestream(data: bytes) -> None:
 
 
 def image(data: bytes) -> None:
-    """An image or LayerError or CodestreamError, however the payloads of its steps are damaged."""
+    """An image or LayerError or CodestreamError, however the payloads of its steps are damaged, alone or predicted."""
     tape = Tape(data)
-    product = _sound_image()
-    assembly = ImageAssembly(nodata=7.0 if tape.flag() else None)
+    choices = tape.byte()
+    product = _sound_image(predicted=bool(choices & 2))
+    assembly = ImageAssembly(nodata=7.0 if choices & 1 else None)
     for step in range(tape.below(6)):
         payload = product.payloads[step % len(product.payloads)]
         match tape.below(5):
@@ -105,7 +145,10 @@ def image(data: bytes) -> None:
             case 2:
                 payload = payload[: tape.below(len(payload))]
         assembly.add(step, payload)
-    decoded = value_or_refusal((LayerError, CodestreamError), assembly.decode)
+    value_or_refusal(LayerError, lambda: assembly.reference)
+    steps = None if choices & 4 else 1 + (choices >> 4)
+    predict = None if choices & 8 else _some_prediction
+    decoded = value_or_refusal((LayerError, CodestreamError), assembly.decode, predict, steps=steps)
     if decoded is not None:
         window = decoded.window
         require(
@@ -115,13 +158,20 @@ def image(data: bytes) -> None:
         require(not decoded.lossless or decoded.mse == 0, "a lossless image has an error")
 
 
+def _some_prediction(reference: Reference, window: Window) -> np.ndarray:
+    """Pixels of two bands that any machine would find, whatever the window."""
+    rows, cols = np.mgrid[0 : window.height, 0 : window.width]
+    return np.stack([(rows * 35 + cols * 11) % 251 + 300, (rows * cols) % 91 + 903]).astype(np.uint16)
+
+
 def _some_transform(tape: Tape, bands: int) -> bytes:
     """A band transform of any coefficients, its components in an order that is one or not."""
-    size_bytes = BandTransform.size_bytes(bands)
-    means = tape.take(2 * bands).ljust(2 * bands, b"\x01")
-    order = bytes((k + 1) % bands for k in range(bands)) if tape.flag() else tape.take(bands).ljust(bands, b"\x02")
-    rest_bytes = size_bytes - 3 * bands
-    return means + order + tape.take(rest_bytes).ljust(rest_bytes, b"\x7f")
+    means = b"".join(varint(tape.number(2)) for _ in range(bands))
+    order_bytes = -(-(math.factorial(bands) - 1).bit_length() // 8)
+    order = bytes(order_bytes) if tape.flag() else tape.take(order_bytes).ljust(order_bytes, b"\x02")
+    widths = tape.byte()
+    rest_bytes = -(-(1 + (widths & 15)) * (bands - 1) * (bands + 1) // 8)
+    return means + order + bytes([widths]) + tape.take(rest_bytes).ljust(rest_bytes, b"\x7f")
 
 
 def _hostile_start(tape: Tape) -> bytes:
@@ -132,24 +182,38 @@ def _hostile_start(tape: Tape) -> bytes:
         unit * (1 + tape.below(80)),
         1 + tape.below(5 if unit == 1 else 256),
     )
-    bits, levels, steps = tape.pick((8, 16)), tape.below(34), 1 + tape.below(4)
     transform = _some_transform(tape, bands) if 2 <= bands <= MOST_BANDS and tape.flag() else b""
-    component_bits = bits + tape.below(25 - bits) if transform else 0
-    fixed = FIXED_FIELDS.pack(
-        2, 9, 7, height % 65536, width % 65536, bands % 256, bits, levels, steps, tape.below(2), component_bits
+    reference = tape.chunk(64) if tape.flag() else None
+    return _start(
+        tape,
+        window=(9, 7, height, width),
+        bands=bands,
+        steps=1 + tape.below(4),
+        flags=FILLED * tape.flag(),
+        reference=reference,
+        transform=transform,
     )
-    return fixed + bytes(range(3, 3 + steps)) + CHECK_AND_MASK.pack(tape.number(4), 0) + transform
 
 
 @cache
-def _sound_image() -> ImageProduct:
-    """2 bands of 20 x 24 px in three steps, with pixels without data."""
+def _sound_image(*, predicted: bool = False) -> ImageProduct:
+    """2 bands of 20 x 24 px in three steps, four with a prediction, with pixels without data."""
     rows, cols = np.mgrid[0:20, 0:24]
     pixels = np.stack([(rows * 37 + cols * 11) % 251 + 300, (rows * cols) % 97 + 900]).astype(np.uint16)
     valid = (rows + cols) % 9 > 0
     pixels[:, ~valid] = 7
+    window = Window(row=512, col=1024, height=20, width=24)
+    reference = Reference(
+        scene=0x01020304,
+        row_shift=65,
+        col_shift=-3,
+        blocks=(ReferenceBlock(product=17, steps=3, check=0x90ABCDEF),),
+        gains=(4096, 4000),
+        offsets=(16, -7),
+    )
     return encode_image(
-        pixels, Window(row=512, col=1024, height=20, width=24), valid=valid, quality_percent=(5.0, 20.0, 100.0), levels=2, nodata=7.0
+        pixels, window, valid=valid, quality_percent=(5.0, 20.0, 100.0), levels=2, nodata=7,
+        predicted=Predicted(reference=reference, pixels=_some_prediction(reference, window)) if predicted else None,
     )  # fmt: skip
 
 
@@ -176,13 +240,13 @@ def _summary_seeds() -> list[bytes]:
 
 
 def _image_header_seeds() -> list[bytes]:
-    sound = _sound_image().payloads[0]
     bomb = _FAST.compress(bytes(1 << 20))
     claim = struct.pack("<IBQ", 0xFD2FB528, 0xE0, 1 << 45) + b"\x01\0\0"
-    start = FIXED_FIELDS.pack(2, 3, 5, 8, 8, 1, 8, 0, 1, 0, 0) + b"\x21"
+    start = bytes.fromhex("03 08 01 00 01 8322 05 08 08 08 abcdef01")
     return [
-        sound, start + CHECK_AND_MASK.pack(0xABCDEF01, 0) + b"packets", start + CHECK_AND_MASK.pack(1, len(bomb)) + bomb,
-        start + CHECK_AND_MASK.pack(1, len(claim)) + claim, b"\x13\x17\x02\x30" + bytes(range(200, 248)) + b"\x01\x00" + bytes(range(20)),
+        _sound_image().payloads[0], _sound_image(predicted=True).payloads[0],
+        bytes.fromhex("03 00 01 00 01 03 05 08 08 08 abcdef01") + b"packets", start + varint(len(bomb)) + bomb,
+        start + varint(len(claim)) + claim, b"\x13\x17\x02\x01\x30" + bytes(range(200, 248)) + b"\x01\x00" + bytes(range(20)),
     ]  # fmt: skip
 
 
@@ -204,9 +268,10 @@ def _codestream_seeds() -> list[bytes]:
 
 def _image_seeds() -> list[bytes]:
     return [
-        bytes((1, 3, 3, 3, 3)), bytes((1, 1, 3)), bytes((1, 2, 3, 1, 0, 4, 9, 8, 7, 6)), bytes((0, 3, 3, 2, 3, 3)),
-        bytes((1, 1, 1, 9, 5, 1, 0, 64, 0, 64)), bytes((1, 5, 3, 3, 3, 3, 3)),
-        bytes((1, 1, 4, 1, 20, 30, 2, 1, 2, 0, 0, 0, 0, 0, 0, 40)) + bytes(range(0x80, 0xA8)),
+        bytes((5, 3, 3, 3, 3)), bytes((5, 1, 3)), bytes((5, 2, 3, 1, 0, 4, 9, 8, 7, 6)), bytes((4, 3, 3, 2, 3, 3)),
+        bytes((5, 1, 1, 9, 5, 1, 0, 64, 0, 64)), bytes((5, 5, 3, 3, 3, 3, 3)),
+        bytes((7, 4, 3, 3, 3, 3)), bytes((15, 4, 3, 3, 3, 3)), bytes((0x23, 4, 3, 3, 3, 3)), bytes((7, 4, 3, 1, 4, 3, 9, 9, 9, 3, 3)),
+        bytes((5, 1, 4, 1, 20, 30, 2, 1, 2, 0, 0, 0, 0, 0, 0, 40)) + bytes(range(0x80, 0xA8)),
     ]  # fmt: skip
 
 

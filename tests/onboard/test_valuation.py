@@ -22,7 +22,7 @@ CAPTURED_MS = 1_750_000_000_123
 
 def image(*mse):
     payloads = tuple(bytes([0x12 + n]) * (5 + 3 * n) for n in range(len(mse)))
-    return ImageProduct(window=Window(row=0, col=0, height=4, width=4), payloads=payloads, mse=mse)
+    return ImageProduct(window=Window(row=0, col=0, height=4, width=4), payloads=payloads, mse=mse, weighted_mse=mse)
 
 
 def valued(product, points=7.0, number=FIRST_BLOCK, interest=POLICY.blocks):
