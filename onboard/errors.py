@@ -6,7 +6,8 @@ OnboardError
     +-- ModelFileError       a model file is absent, or its hash is not the one model.json promises
     +-- EngineError          an inference engine is unknown, or not installed
 +-- PolicyError              a policy file is absent, not TOML, or asks for what does not exist
-+-- StoreError               the product store was asked for something it does not hold
++-- StoreError               a store on board was asked for something it does not hold
+    +-- SurveyNoteError         the note of a scene in the raw store cannot be read
 +-- EnergyError              energy asked for in impossible amounts, or time running backwards
     +-- MeterError              an energy meter that does not work on this machine
 +-- IngestError
@@ -71,7 +72,19 @@ class PolicyError(OnboardError):
 
 
 class StoreError(OnboardError):
-    """The product store does not hold what was asked for."""
+    """A store does not hold what was asked for, has no room for what was given, or its disk refuses."""
+
+
+class RawTileError(StoreError):
+    """Bytes that should be an encoded raw tile are damaged, or of something else."""
+
+
+class SurveyNoteError(StoreError):
+    """The note that lies beside the raw tiles of a scene is damaged, or of another version."""
+
+    def __init__(self, message: str, *, scene: int) -> None:
+        super().__init__(message)
+        self.scene = scene
 
 
 class EnergyError(OnboardError):
