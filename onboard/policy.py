@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from pydantic_core import ErrorDetails
 
 from onboard.errors import PolicyError
+from onboard.reference_settings import ReferenceSettings
 
 DEFAULT_POLICY: Final = Path(__file__).parent / "policies" / "maritime.toml"
 Points = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
@@ -137,6 +138,16 @@ class CodingRules(PolicyPart):
     hand when the first one begins. More is coded for layers that better ones from new scenes will displace."""
 
 
+class ReferenceRules(ReferenceSettings):
+    """`[reference]`: whether blocks may lean on what the ground holds of earlier scenes, and when they do."""
+
+    enabled: bool = True
+    """Off: every block is coded alone."""
+    capacity_bytes: Annotated[int, Field(ge=0, le=1 << 50)] = 1 << 30
+    """What the onboard copies of acknowledged layers may occupy, the oldest going first. A GiB holds some sixty scenes of
+    100 Mpix in four bands at 2 % of their pixels' bytes."""
+
+
 class Policy(PolicyPart):
     """Everything the valuation needs to know of the mission's wishes."""
 
@@ -154,6 +165,8 @@ class Policy(PolicyPart):
     """What the pixels of a block weigh."""
     coding: CodingRules = CodingRules()
     """What is worth coding."""
+    reference: ReferenceRules = ReferenceRules()
+    """What the ground holds as a base for new blocks."""
     classes: dict[str, ClassInterest] = {}
     """By class name; a class not listed weighs 1."""
     areas: tuple[AreaInterest, ...] = ()

@@ -50,7 +50,7 @@ def value_image(
     """The layers of a block or chip worth `points` at full quality. `address` names its step 0."""
     sizes = [len(payload) for payload in image.payloads]
     layers = _image_layers(
-        sizes, getattr(image, "weighted_mse", image.mse), address, points, interest, policy, captured_ms, peak_dn
+        sizes, image.weighted_mse, address, points, interest, policy, captured_ms, peak_dn
     )
     return tuple(
         ValuedLayer(layer=layer, payload=payload) for layer, payload in zip(layers, image.payloads, strict=True)

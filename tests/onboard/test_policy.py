@@ -1,5 +1,9 @@
 """The policy file: what it says, and what is said of one that cannot be used."""
 
+import subprocess
+import sys
+import tomllib
+
 import pytest
 from pydantic import ValidationError
 
@@ -57,6 +61,26 @@ def test_the_policy_that_ships_is_read_without_a_name():
     assert policy.area_weight((10.0, 50.0)) == 1.0
 
 
+def test_the_policy_that_ships_spells_out_the_defaults_of_map_coding_and_reference(policy_file):
+    shipped, silent = load_policy(), load_policy(policy_file(TEXT))
+    assert (shipped.map, shipped.coding, shipped.reference) == (silent.map, silent.coding, silent.reference)
+    written = tomllib.loads(DEFAULT_POLICY.read_text(encoding="utf-8"))
+    assert set(written["map"]) == set(type(shipped.map).model_fields)
+    assert set(written["coding"]) == set(type(shipped.coding).model_fields)
+
+
+def test_a_detection_in_a_block_is_worth_a_fraction_of_its_chip():
+    policy, ship_px = load_policy(), (20 + 2 * 16) * (8 + 2 * 16)
+    in_the_block = policy.blocks.value * (policy.map.detection - policy.map.clear) * ship_px / 1e6
+    assert 0.05 * policy.chips.value < in_the_block < 0.25 * policy.chips.value
+
+
+def test_a_policy_is_read_without_the_coder_of_pixels():
+    read = "import sys; from onboard.policy import load_policy; load_policy(); print('rasterio' in sys.modules)"
+    told = subprocess.run([sys.executable, "-c", read], capture_output=True, text=True, check=True)
+    assert told.stdout == "False\n"
+
+
 def test_classes_and_areas_weigh(policy_file):
     policy = load_policy(
         policy_file(
@@ -98,6 +122,9 @@ def test_an_area_upside_down_is_refused():
         (lambda text: text.replace("[4.0, 8.0,", "[8.0, 8.0,"), "chips"),
         (lambda text: text.replace("largest_px = 192", "largest_px = 4"), "chips.largest_px"),
         (lambda text: text.replace('name = "wishes"', 'name = ""'), "name"),
+        (lambda text: text + "[map]\ncloud = -0.1\n", "map.cloud"),
+        (lambda text: text + "[coding]\ncontacts_ahead = 0\n", "coding.contacts_ahead"),
+        (lambda text: text + "[reference]\nclearly_beter = 0.5\n", "reference.clearly_beter"),
         (lambda text: text.replace("useful_psnr_db = [", "useful_psnr_db = [90.0, 10.0] # ["), "useful_psnr_db"),
         (lambda text: text.replace('name = "wishes"\n', ""), "name: Field required"),
     ],

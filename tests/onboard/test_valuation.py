@@ -2,27 +2,31 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from downlink.alerts import BATCH_LIMIT, decode_alerts
-from downlink.image_encoding import ImageProduct
+from downlink.image_encoding import ImageProduct, encode_image
 from downlink.products import ALERTS_PRODUCT, FIRST_BLOCK, FIRST_CHIP, LayerAddress, Rung
 from downlink.record import OVERHEAD_BYTES
 from downlink.scene import Georeference, SceneSummary, TileOutcome, Window, decode_summary
+from onboard.coding_forecast import BlockForecast
 from onboard.detection import Detection
 from onboard.policy import load_policy
-from onboard.valuation import usefulness, value_alerts, value_image, value_summary
+from onboard.valuation import block_points, expected_layers, usefulness, value_alerts, value_image, value_summary
+from onboard.value_map import value_map
 
 POLICY = load_policy()
 PEAK_DN = 10_000
 CAPTURED_MS = 1_750_000_000_123
 
 
-def image(*mse):
+def image(*mse, weighted_mse=None):
     payloads = tuple(bytes([0x12 + n]) * (5 + 3 * n) for n in range(len(mse)))
-    return ImageProduct(window=Window(row=0, col=0, height=4, width=4), payloads=payloads, mse=mse, weighted_mse=mse)
+    window = Window(row=0, col=0, height=4, width=4)
+    return ImageProduct(window=window, payloads=payloads, mse=mse, weighted_mse=weighted_mse or mse)
 
 
 def valued(product, points=7.0, number=FIRST_BLOCK, interest=POLICY.blocks):
@@ -83,6 +87,64 @@ def test_layers_of_a_block_climb_the_ladder_and_those_of_a_chip_are_chips():
 def test_one_exact_step_is_a_preview_worth_everything():
     (only,) = valued(image(0.0), 2.0)
     assert only.layer.value == pytest.approx(2.0 * (1 + POLICY.blocks.lossless_bonus))
+
+
+@given(DISTORTIONS, st.floats(1e-3, 1e3))
+def test_the_error_where_it_matters_counts_and_not_that_of_every_pixel(mse, factor):
+    weighted = tuple(value * factor for value in mse)
+    steps = [one.layer for one in valued(image(*mse, weighted_mse=weighted))]
+    assert steps == [one.layer for one in valued(image(*weighted))]
+
+
+FORECASTS = st.lists(st.tuples(st.integers(1, 10**6), st.floats(0.01, 1e8)), min_size=1, max_size=6)
+
+
+@given(FORECASTS, st.floats(0, 1e6))
+def test_expected_layers_follow_the_laws_of_coded_ones(steps, points):
+    mse = (*(left for _, left in steps[:-1]), 0.0)
+    payloads = tuple(bytes(size_bytes % 1000) for size_bytes, _ in steps)
+    coded = ImageProduct(
+        window=Window(row=0, col=0, height=4, width=4), payloads=payloads, mse=(7.0,) * len(mse), weighted_mse=mse
+    )
+    expected = expected_layers(
+        BlockForecast(size_bytes=tuple(len(payload) for payload in payloads), mse=mse),
+        LayerAddress(scene=3, product=FIRST_BLOCK, step=0),
+        points=points, interest=POLICY.blocks, policy=POLICY, captured_ms=CAPTURED_MS, peak_dn=PEAK_DN,
+    )  # fmt: skip
+    assert expected == tuple(one.layer for one in valued(coded, points))
+
+
+@given(st.lists(st.floats(0, 9), min_size=1, max_size=40), st.floats(0, 50), st.floats(0.1, 10))
+def test_points_of_a_block_are_its_weights_in_millions_of_pixels(weights, area_weight, factor):
+    weights = np.array(weights, np.float32)[None]
+    points = block_points(weights, POLICY.blocks, area_weight=area_weight)
+    assert points == pytest.approx(POLICY.blocks.value * weights.sum() / 1e6 * area_weight, rel=1e-5)
+    assert block_points(weights * np.float32(factor), POLICY.blocks, area_weight=area_weight) == pytest.approx(
+        points * factor, rel=1e-5
+    )
+
+
+def coded_block(cloud, *, weights=POLICY.map):
+    """A textured block under a map, coded for real; the values of its layers."""
+    window = Window(row=0, col=0, height=64, width=64)
+    pixels = np.random.default_rng(5).integers(200, 900, (2, 64, 64)).astype(np.uint16)
+    valid = np.ones((64, 64), bool)
+    made = value_map(window, valid, cloud=cloud, detections=(), changed=None, weights=weights)
+    coded = encode_image(
+        pixels, window, valid=valid, quality_percent=POLICY.blocks.quality_percent, levels=3, nodata=None, weights=made
+    )
+    points = block_points(made, POLICY.blocks, area_weight=1.0)
+    return [one.layer.value for one in valued(coded, points)]
+
+
+def test_a_block_under_cloud_is_worth_next_to_nothing_and_a_scaled_map_scales_every_step():
+    everywhere = np.ones((64, 64), bool)
+    clear, cloudy = coded_block(~everywhere), coded_block(everywhere)
+    assert sum(cloudy) == pytest.approx(POLICY.map.cloud * sum(clear), rel=1e-4) and sum(cloudy) < 0.1 * sum(clear)
+    doubled = POLICY.map.model_copy(update={"clear": 2 * POLICY.map.clear, "cloud": 2 * POLICY.map.cloud})
+    assert coded_block(everywhere, weights=doubled) == pytest.approx([2 * value for value in cloudy], rel=1e-4)
+    worthless = POLICY.map.model_copy(update={"cloud": 0.0})
+    assert not any(coded_block(everywhere, weights=worthless))
 
 
 def detection(number, confidence):
