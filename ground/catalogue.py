@@ -33,6 +33,7 @@ from ground.quality import NOTHING_CAME, QualityStatistics
 from ground.raster_errors import told_as_ours
 from ground.reconstruction import RebuiltWindow
 from ground.stac import PublishedFile, SceneFiles, catalog, scene_item
+from ground.waiting_images import MissingReference, WaitingImages
 
 FOLDER_NAME_LIMIT: Final = 100
 
@@ -53,6 +54,10 @@ class PublishedScene:
     """STAC item."""
     statistics: QualityStatistics
     """Pixels by quality."""
+    waiting_images: int = 0
+    """Images that arrived and are not shown, because what they are predicted from is missing."""
+    missing_references: tuple[MissingReference, ...] = ()
+    """What that is."""
 
 
 def publish(
@@ -62,11 +67,13 @@ def publish(
     windows: Iterable[RebuiltWindow],
     delivered: Sequence[DeliveredDetection],
     published_ms: int,
+    waiting: WaitingImages | None = None,
 ) -> PublishedScene:
     """Publish a rebuilt scene under `directory`/ground, in place of what was published of it before.
 
-    `windows` cover the scene without overlap (`rebuild_windows`, or `RebuiltScene.windows`). The same input gives the
-    same files. Raises CatalogueError when a file cannot be written, GeolocationError for a damaged georeference.
+    `windows` cover the scene without overlap (`rebuild_windows`, or `RebuiltScene.windows`); `waiting` is told meanwhile which
+    images cannot be shown. The same input gives the same files. Raises CatalogueError when a file cannot be written,
+    GeolocationError for a damaged georeference.
     """
     geolocator = Geolocator.of(summary.georeference)
     root = directory / GROUND_FOLDER
@@ -81,6 +88,7 @@ def publish(
         qualities=_box_qualities(cog, summary, delivered),
     )
     replace_file(folder / DETECTIONS_FILE, _json_bytes(collection))
+    waiting = WaitingImages() if waiting is None else waiting
     item = scene_item(
         summary,
         item_id=folder.name,
@@ -93,6 +101,7 @@ def publish(
             thumbnail=_published_file(folder / BROWSE_FILE),
         ),
         published_ms=published_ms,
+        waiting=waiting,
     )
     replace_file(folder / ITEM_FILE, _json_bytes(item))
     replace_file(root / CATALOG_FILE, _json_bytes(catalog(_published_items(root))))
@@ -103,6 +112,8 @@ def publish(
         browse=folder / BROWSE_FILE,
         item=folder / ITEM_FILE,
         statistics=statistics,
+        waiting_images=len(waiting),
+        missing_references=waiting.references,
     )
 
 

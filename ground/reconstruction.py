@@ -15,10 +15,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from downlink.errors import MissingReferenceError
 from downlink.image_layers import DecodedImage
 from downlink.scene import SceneSummary, Window
 from ground.errors import ImageMismatchError
 from ground.quality import BYTE_EXACT, NOTHING_CAME, Mask, QualityCodes, quality_code
+from ground.waiting_images import WaitingImages
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 """(bands, height, width) in the scene's own type."""
@@ -76,19 +78,34 @@ class UndecodedImage:
     window: Window
     """Where it lies in the scene."""
     decode: Callable[[], DecodedImage | None]
-    """Gives the pixels, or None when its first step is not there."""
+    """Gives the pixels, or None when its first step is not there. Raises MissingReferenceError."""
+    product: int = 0
+    """Its number in the scene."""
 
 
-def decoded_on_demand(images: Iterable[UndecodedImage]) -> ImagesOverlapping:
-    """A lookup that decodes the images that share a pixel with a window, each time it is asked."""
+def decoded_on_demand(images: Iterable[UndecodedImage], waiting: WaitingImages | None = None) -> ImagesOverlapping:
+    """A lookup that decodes the images that share a pixel with a window, each time it is asked.
+
+    Images whose reference is missing are left out and noted in `waiting`; without it MissingReferenceError is raised.
+    """
     held = tuple(images)
 
     def overlapping(window: Window) -> Iterator[DecodedImage]:
         for image in held:
-            if image.window.intersection(window) and (decoded := image.decode()) is not None:
+            if image.window.intersection(window) and (decoded := _decoded(image, waiting)) is not None:
                 yield decoded
 
     return overlapping
+
+
+def _decoded(image: UndecodedImage, waiting: WaitingImages | None) -> DecodedImage | None:
+    try:
+        return image.decode()
+    except MissingReferenceError as error:
+        if waiting is None:
+            raise
+        waiting.note(image.product, image.window, error)
+        return None
 
 
 def reconstruct(summary: SceneSummary, images: Iterable[DecodedImage]) -> RebuiltScene:

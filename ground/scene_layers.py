@@ -6,7 +6,7 @@ from typing import Self
 
 from downlink.alerts import AlertDetection, decode_alerts
 from downlink.image_header import unpack_header
-from downlink.image_layers import ImageAssembly
+from downlink.image_layers import ImageAssembly, Predict
 from downlink.products import ALERTS_PRODUCT, SUMMARY_PRODUCT, LayerAddress
 from downlink.scene import SceneSummary, decode_summary
 from ground.reconstruction import UndecodedImage
@@ -38,19 +38,24 @@ class SceneLayers:
             (one, decode_alerts(self.payloads[one])) for one in self._sorted() if one.product == ALERTS_PRODUCT
         )
 
-    def images(self, summary: SceneSummary) -> tuple[UndecodedImage, ...]:
-        """Blocks and chips that can be shown, in order of product. Raises LayerError for a header that cannot be read."""
+    def images(self, summary: SceneSummary, predict: Predict | None = None) -> tuple[UndecodedImage, ...]:
+        """Blocks and chips that can be shown, in order of product. Raises LayerError for a header that cannot be read.
+
+        `predict` is asked for those that are predicted from others (`ground.scene_references`); without it they are missing theirs.
+        """
         assemblies: dict[int, ImageAssembly] = {}
         for address in self._sorted():
             if address.is_block or address.is_chip:
                 assembly = assemblies.setdefault(address.product, ImageAssembly(nodata=summary.nodata))
                 assembly.add(address.step, self.payloads[address])
-        return tuple(_undecoded(assembly) for assembly in assemblies.values() if assembly.usable_steps)
+        return tuple(
+            _undecoded(product, assembly, predict) for product, assembly in assemblies.items() if assembly.usable_steps
+        )
 
     def _sorted(self) -> Iterable[LayerAddress]:
         return sorted(self.payloads)
 
 
-def _undecoded(assembly: ImageAssembly) -> UndecodedImage:
+def _undecoded(product: int, assembly: ImageAssembly, predict: Predict | None) -> UndecodedImage:
     header, _ = unpack_header(assembly.payloads[0])
-    return UndecodedImage(window=header.window, decode=assembly.decode)
+    return UndecodedImage(window=header.window, decode=lambda: assembly.decode(predict), product=product)

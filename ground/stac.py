@@ -14,6 +14,7 @@ from ground.antimeridian import polygon_bbox, polygon_geometry
 from ground.instant import utc_text
 from ground.quality import CODES_IN_WORDS, STEPS_PER_DB, QualityStatistics, psnr_of_code_db
 from ground.reconstruction import representable_nodata
+from ground.waiting_images import WaitingImages
 
 STAC_VERSION: Final = "1.1.0"
 EXTENSIONS: Final = (
@@ -23,6 +24,7 @@ EXTENSIONS: Final = (
     "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
 )
 CATALOG_ID: Final = "tianshu-ground"
+REFERENCES_LISTED: Final = 32
 COG_MEDIA_TYPE: Final = "image/tiff; application=geotiff; profile=cloud-optimized"
 
 
@@ -69,6 +71,7 @@ def scene_item(
     detections: int,
     files: SceneFiles,
     published_ms: int,
+    waiting: WaitingImages,
 ) -> dict[str, Any]:
     """STAC Item of a scene. Geometry is null, and there is no bbox, where the scene's footprint is unknown."""
     corners = summary.footprint_lonlat
@@ -87,6 +90,7 @@ def scene_item(
             **_provenance_properties(summary),
             "tianshu:detections": detections,
             "tianshu:quality": quality_figures(statistics),
+            **_waiting_properties(waiting),
         },
         "links": [
             {"rel": "root", "href": "../catalog.json", "type": "application/json"},
@@ -145,6 +149,20 @@ def _projection_properties(summary: SceneSummary, projection: Projection | None)
         "proj:code": projection.code,
         "proj:wkt2": projection.wkt2,
         "proj:transform": list(summary.georeference.transform),
+    }
+
+
+def _waiting_properties(waiting: WaitingImages) -> dict[str, Any]:
+    """Images that arrived and are not shown, and what they wait for; nothing where none waits."""
+    if not waiting:
+        return {}
+    references = waiting.references
+    return {
+        "tianshu:images_waiting": len(waiting),
+        "tianshu:missing_references": [
+            {"scene": one.scene, "product": one.product, "steps": one.steps} for one in references[:REFERENCES_LISTED]
+        ],
+        "tianshu:missing_references_total": len(references),
     }
 
 

@@ -13,11 +13,14 @@ from ground.geojson import DeliveredDetection
 from ground.geolocation import Geolocator
 from ground.reconstruction import decoded_on_demand, rebuild_windows
 from ground.scene_layers import SceneLayers
+from ground.scene_references import SceneReferences
+from ground.waiting_images import WaitingImages
 from mission.flight import FlightRecord
+from mission.measures import tile_state
 from mission.report_model import DetectionFigures
 from mission.report_rows import CurvePoint, DetectionRow, EnergyPoint, SceneView, SentLayer, TruthRow
 from mission.truth import Truth, matched
-from onboard.pipeline import ProcessedScene
+from onboard.processed_scene import ProcessedScene
 
 SAME_PLACE_PX = 0.2
 """Packing an alert moves a centre by less."""
@@ -49,6 +52,7 @@ def publish_scenes(record: FlightRecord, directory: Path) -> dict[int, Published
     """Rebuild and publish every scene whose summary arrived, by scene number."""
     arrived_ms = arrivals_ms(record)
     store = record.layer_store
+    references = SceneReferences(store)
     published = {}
     for scene in store.scenes:
         layers = SceneLayers.of(store, scene)
@@ -60,10 +64,13 @@ def publish_scenes(record: FlightRecord, directory: Path) -> dict[int, Published
             for address, batch in layers.alerts()
             for detection in batch
         ]
+        waiting = WaitingImages()
+        images = layers.images(summary, references.predict)
         published[summary.scene] = publish(
             directory,
             summary,
-            windows=rebuild_windows(summary, decoded_on_demand(layers.images(summary))),
+            windows=rebuild_windows(summary, decoded_on_demand(images, waiting)),
+            waiting=waiting,
             delivered=delivered,
             published_ms=record.world.now_ms,
         )
@@ -175,7 +182,7 @@ def scene_views(
                 original_path=path,
                 rebuilt_path=on_ground.cog if on_ground else None,
                 tile_px=summary.tile_px,
-                tile_outcomes=tuple(outcome.value for outcome in summary.tile_outcomes),
+                tile_outcomes=tuple(tile_state(report) for report in processed.tiles),
                 tile_reasons=tuple(report.reason for report in processed.tiles),
                 gsd_m=summary.gsd_m,
                 captured_ms=summary.captured_ms,

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from downlink.errors import JournalError, LayerError
+from downlink.errors import DownlinkError, JournalError, LayerError
 from downlink.journal import Journal
 from downlink.products import SUMMARY_PRODUCT, Layer, LayerAddress, Rung, unpack_addresses
 from downlink.record import OVERHEAD_BYTES, Record, RecordKind, encode_record
-from onboard.errors import StoreError
+from onboard.errors import OnboardError, StoreError
 from onboard.valuation import ValuedLayer
 
 NUMBERS_PASSED_OVER: Final = 256
@@ -24,6 +24,8 @@ COMPACT_ABOVE_BYTES: Final = 16 * 1024 * 1024
 """Length from which the journal is rewritten whenever it has doubled."""
 NOTE_LIMIT_BYTES: Final = 256
 """More than what is noted of a waiting layer, and of its place in a file, takes beside its bytes."""
+TAKING_ERRORS: Final = (OnboardError, DownlinkError, OSError, ValueError, ArithmeticError, LookupError, MemoryError)
+"""What may go wrong where delivered layers are handed over."""
 MARK_BYTES: Final = OVERHEAD_BYTES + 8
 """What is kept of a layer that was delivered or given up."""
 
@@ -292,7 +294,7 @@ class ProductStore:
             on_delivered(address, self._journal.read(position).payload)
         except JournalError as error:
             self.delivery_problem = f"layer {address} is delivered, but cannot be read any more: {error}"
-        except Exception as error:
+        except TAKING_ERRORS as error:
             # Whoever is told keeps copies for a gain in bytes. The delivery must not depend on it, nor the computer.
             self.delivery_problem = f"layer {address} was not taken over: {type(error).__name__}: {error}"
 

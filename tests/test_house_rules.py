@@ -52,6 +52,7 @@ EDGES = {
         "onboard/torchvision_stand_in.py",
         "onboard/detector_openvino.py",
         "onboard/detector_onnxruntime.py",
+        "onboard/reference_files.py",
     },
     "cryptography": {"downlink/aes_gmac.py"},
     "raptorq": {"downlink/erasure_code.py"},
