@@ -87,6 +87,15 @@ class SurveyNoteError(StoreError):
         self.scene = scene
 
 
+class RawStoreFullError(StoreError):
+    """The raw store would grow beyond its capacity; nothing was kept, nothing lost."""
+
+    def __init__(self, message: str, *, needed_bytes: int, free_bytes: int) -> None:
+        super().__init__(message)
+        self.needed_bytes = needed_bytes
+        self.free_bytes = free_bytes
+
+
 class EnergyError(OnboardError):
     """Energy is asked for in impossible amounts."""
 

@@ -48,6 +48,7 @@ EDGES = {
     "os": {
         "mission/cli_channel.py",
         "downlink/journal_file.py",
+        "onboard/raw_files.py",
         "ground/atomic_file.py",
         "onboard/torchvision_stand_in.py",
         "onboard/detector_openvino.py",
@@ -60,7 +61,7 @@ EDGES = {
     "socket": {"mission/channel_relay.py", "mission/datagram_relay.py", "mission/udp_port.py"},
     "secrets": set(),
     "asyncio": set(),
-    "threading": set(),
+    "threading": {"onboard/raw_store.py", "onboard/tile_ahead.py"},
     "subprocess": set(),
     "multiprocessing": {
         "mission/campaign.py",
