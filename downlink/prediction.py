@@ -47,9 +47,10 @@ SHIFT_LIMIT: Final = (1 << 31) - 1
 REACH_BEFORE_PX: Final = 2
 REACH_AFTER_PX: Final = 3
 """Neighbours that interpolation needs before and after a position between two pixels, one of them counted as after."""
-TAP_BITS: Final = 14
-LEVEL_BITS: Final = 6
-"""Fraction bits of an interpolated level, before gain and offset."""
+TAP_BITS: Final = 12
+LEVEL_BITS: Final = 2
+"""Fraction bits of a level on its way. The taps' sizes add up to 1.4 at most, so 16 bits of pixel, these, and two passes of interpolation
+fit signed 32 bits: 65535 * 4 * 1.4 * 1.4 * 4096 < 2^31."""
 SCALED_UNITS: Final = GAIN_UNITS << LEVEL_BITS
 """Units of a level after its gain per DN; a power of two."""
 _FIXED: Final = struct.Struct(">BIiiB")
@@ -188,10 +189,13 @@ def predict(reference: Reference, window: Window, canvas: Canvas) -> np.ndarray:
     top = np.iinfo(predicted.dtype).max
     for band, (gain, offset) in enumerate(zip(reference.gains, reference.offsets, strict=True)):
         levels = _filled(canvas.pixels[band, rows, cols], valid) << LEVEL_BITS
-        levels = _along_rows(levels, reference.col_shift % SHIFT_UNITS, reference.smoothing)
-        levels = _along_rows(levels.T, reference.row_shift % SHIFT_UNITS, reference.smoothing).T
-        levels = levels * gain + ((offset * SCALED_UNITS // OFFSET_UNITS) + SCALED_UNITS // 2)
-        predicted[band] = np.clip(levels >> (SCALED_UNITS.bit_length() - 1), 0, top)
+        levels = _along(1, levels, reference.col_shift % SHIFT_UNITS, reference.smoothing)
+        levels = _along(0, levels, reference.row_shift % SHIFT_UNITS, reference.smoothing)
+        scaled = levels.astype(np.int64)
+        scaled *= gain
+        scaled += offset * (SCALED_UNITS // OFFSET_UNITS) + SCALED_UNITS // 2
+        scaled >>= SCALED_UNITS.bit_length() - 1
+        np.clip(scaled, 0, top, out=predicted[band], casting="unsafe")
     return predicted
 
 
@@ -202,33 +206,40 @@ def _reach(shift: int, smoothing: int) -> tuple[int, int]:
 
 
 def _filled(levels: np.ndarray, valid: np.ndarray) -> np.ndarray:
-    """One band as int64, the mean of its valid pixels (rounded down) where it has none."""
-    whole = levels.astype(np.int64)
+    """One band as int32, the mean of its valid pixels (rounded down) where it has none."""
+    whole = levels.astype(np.int32)
     if not valid.all():
-        count = int(valid.sum())
-        whole[~valid] = int(whole[valid].sum()) // count if count else 0
+        count = int(np.count_nonzero(valid))
+        whole[~valid] = int(levels[valid].sum(dtype=np.int64)) // count if count else 0
     return whole
 
 
-def _along_rows(levels: np.ndarray, fraction: int, smoothing: int) -> np.ndarray:
-    """Levels (h, w) smoothed along their rows, then taken at `fraction` / 64 px after each pixel; ends without neighbours go."""
+def _along(axis: int, levels: np.ndarray, fraction: int, smoothing: int) -> np.ndarray:
+    """Levels (h, w) int32 smoothed along an axis, then taken at `fraction` / 64 px after each pixel; ends without neighbours go."""
     for _ in range(smoothing):
-        levels = (levels[:, :-2] + 2 * levels[:, 1:-1] + levels[:, 2:] + 2) >> 2
-    if fraction == 0:
-        return levels
-    taps = interpolation_taps(fraction)
-    width = levels.shape[1] - len(taps) + 1
-    total = np.full((len(levels), width), 1 << (TAP_BITS - 1), np.int64)
+        levels = _weighted(axis, levels, (1, 2, 1), 2)
+    return levels if fraction == 0 else _weighted(axis, levels, interpolation_taps(fraction), TAP_BITS)
+
+
+def _weighted(axis: int, levels: np.ndarray, taps: tuple[int, ...], bits: int) -> np.ndarray:
+    """Sums of neighbours along an axis times taps, over 2^bits, rounded."""
+    length = levels.shape[axis] - len(taps) + 1
+    shape = (length, levels.shape[1]) if axis == 0 else (levels.shape[0], length)
+    total = np.full(shape, 1 << (bits - 1), np.int32)
+    product = np.empty_like(total)
     for place, tap in enumerate(taps):
-        total += levels[:, place : place + width] * tap
-    return total >> TAP_BITS
+        piece = levels[place : place + length] if axis == 0 else levels[:, place : place + length]
+        np.multiply(piece, tap, out=product)
+        total += product
+    total >>= bits
+    return total
 
 
 @cache
 def interpolation_taps(fraction: int) -> tuple[int, ...]:
     """Weights of the six neighbours, from two before to three after, for a position `fraction` / 64 px after a pixel.
 
-    Lagrange's polynomial through the six, in units of 2^-14; what rounding leaves goes to the nearest neighbour, so that a flat
+    Lagrange's polynomial through the six, in units of 2^-12; what rounding leaves goes to the nearest neighbour, so that a flat
     surface stays what it is.
     """
     at = Fraction(fraction, SHIFT_UNITS)

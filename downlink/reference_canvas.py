@@ -52,3 +52,17 @@ def canvas_of(region: Window, images: Sequence["DecodedImage"]) -> Canvas:
         pixels[:, *there][:, known] = image.pixels[:, *here][:, known]
         valid[there] |= known
     return Canvas(window=region, pixels=pixels, valid=valid)
+
+
+def canvas_over(region: Window, canvas: Canvas) -> Canvas:
+    """What a canvas shows of `region`, which may reach beyond it."""
+    if region == canvas.window:
+        return canvas
+    pixels = np.zeros((len(canvas.pixels), region.height, region.width), canvas.pixels.dtype)
+    valid = np.zeros((region.height, region.width), bool)
+    shared = region.intersection(canvas.window)
+    if shared is not None:
+        there = shared.shifted(-region.row, -region.col).slices
+        here = shared.shifted(-canvas.window.row, -canvas.window.col).slices
+        pixels[:, *there], valid[there] = canvas.pixels[:, *here], canvas.valid[here]
+    return Canvas(window=region, pixels=pixels, valid=valid)

@@ -1,4 +1,8 @@
-"""Whether a block is coded alone, as the difference from what the ground holds, or as unchanged (pure)."""
+"""Whether a block is coded alone, as the difference from what the ground holds, or as unchanged (pure).
+
+An estimate decides the clear cases. Otherwise the block is coded both ways, and the difference is taken only where it needs fewer bytes
+on the whole, and no more than the policy allows at any quality of the ladder.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,15 +12,26 @@ from typing import Final
 import numpy as np
 
 from downlink.image_encoding import ImageProduct, encode_image
-from downlink.prediction import ReferenceBlock
-from downlink.reference_canvas import Canvas
 from downlink.scene import Window
+from onboard.change_mask import changed_pixels, is_noise
+from onboard.prediction_search import (
+    CANVAS_MARGIN_PX,
+    FoundPrediction,
+    ReferenceCandidate,
+    mean_ratio,
+    search_prediction,
+)
 from onboard.reference_settings import ReferenceSettings
 
-__all__ = ["CANVAS_MARGIN_PX", "Choice", "CodedImage", "ReferenceCandidate", "ReferenceSettings", "code_best"]
-
-CANVAS_MARGIN_PX: Final = 12
-"""How far a candidate's canvas reaches beyond the window moved by its georeferenced shift: search, smoothing and interpolation."""
+__all__ = [
+    "CANVAS_MARGIN_PX",
+    "Choice",
+    "CodedImage",
+    "ReferenceCandidate",
+    "ReferenceSettings",
+    "byte_ratios_measured",
+    "code_best",
+]
 
 
 class Choice(StrEnum):
@@ -28,26 +43,6 @@ class Choice(StrEnum):
     """As the difference from a prediction."""
     UNCHANGED = "unchanged"
     """As a prediction that shows it up to noise, and the exact difference behind it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReferenceCandidate:
-    """What the ground is known to hold of an earlier scene, where the new block lies."""
-
-    scene: int
-    """Number of the earlier scene."""
-    captured_ms: int
-    """When it was taken, ms since 1970."""
-    row_shift_px: float
-    """By georeference: row r of the new scene lies at r + row_shift_px in the earlier one."""
-    col_shift_px: float
-    """Likewise for columns."""
-    blocks: tuple[ReferenceBlock, ...]
-    """What the canvas was made from."""
-    canvas: Canvas
-    """The window moved by the shift and grown by `CANVAS_MARGIN_PX`, from those blocks."""
-    windows: tuple[Window, ...] = ()
-    """Where each of the blocks lies in the earlier scene, so that only those needed are named; empty: all are named."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +59,32 @@ class CodedImage:
     """Why, for people and reports."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Coder:
+    """The coder with all that does not depend on the choice."""
+
+    pixels: np.ndarray
+    window: Window
+    valid: np.ndarray
+    quality_percent: Sequence[float]
+    levels: int
+    nodata: float | None
+    weights: np.ndarray | None
+
+    def code(self, found: FoundPrediction | None, *, unchanged: bool = False) -> ImageProduct:
+        return encode_image(
+            self.pixels,
+            self.window,
+            valid=self.valid,
+            quality_percent=self.quality_percent,
+            levels=self.levels,
+            nodata=self.nodata,
+            weights=self.weights,
+            predicted=None if found is None else found.predicted,
+            unchanged=unchanged,
+        )
+
+
 def code_best(
     pixels: np.ndarray,
     window: Window,
@@ -78,7 +99,85 @@ def code_best(
 ) -> CodedImage:
     """Code pixels (bands, height, width) of a window in the way that needs fewest bytes.
 
-    `weights_of(changed)` gives the (height, width) value map once it is known what has changed.
+    `valid` is (height, width) bool; `quality_percent`, `levels` and `nodata` are those of `encode_image`. `weights_of(changed)` gives the
+    (height, width) value map once it is known what has changed. Raises CodestreamError and LayerError as `encode_image` does.
     """
-    image = encode_image(pixels, window, valid=valid, quality_percent=quality_percent, levels=levels, nodata=nodata)
-    return CodedImage(image=image, choice=Choice.ALONE, changed=None, reason="no reference")
+    found = search_prediction(
+        pixels, window, valid, candidates=candidates, quality_percent=quality_percent, settings=settings
+    )
+    changed = None if found is None else _changed(pixels, valid, found, settings)
+    coder = _Coder(
+        pixels=pixels,
+        window=window,
+        valid=valid,
+        quality_percent=quality_percent,
+        levels=levels,
+        nodata=nodata,
+        weights=weights_of(changed),
+    )
+    if found is None:
+        reason = "no earlier scene" if not candidates else "no earlier scene shows enough of it"
+        return CodedImage(image=coder.code(None), choice=Choice.ALONE, changed=None, reason=reason)
+    image, choice, reason = _chosen(coder, found, changed, settings)
+    return CodedImage(image=image, choice=choice, changed=changed, reason=f"scene {found.candidate.scene}: {reason}")
+
+
+def byte_ratios_measured(alone: ImageProduct, other: ImageProduct) -> np.ndarray:
+    """Bytes of `other` over those of `alone`, at the quality of each lossy step alone, and lossless at the end.
+
+    Between its steps the other's bytes are taken to rise geometrically while its squared error falls so, down to that of rounding
+    at its lossless end.
+    """
+    sizes, other_sizes = (np.cumsum([len(payload) for payload in image.payloads]) for image in (alone, other))
+    rounding = min(ROUNDING_MSE, *(mse for mse in (*other.weighted_mse, *alone.weighted_mse) if mse > 0)) / 2
+    errors, reached = (np.log(np.maximum(image.weighted_mse, rounding)) for image in (other, alone))
+    needed = np.exp(np.interp(reached, errors[::-1], np.log(other_sizes[::-1])))
+    needed[-1] = other_sizes[-1]
+    ratios: np.ndarray = needed / sizes
+    return ratios
+
+
+ROUNDING_MSE: Final = 1 / 12
+"""DN squared."""
+
+
+def _changed(pixels: np.ndarray, valid: np.ndarray, found: FoundPrediction, settings: ReferenceSettings) -> np.ndarray:
+    usable = valid & found.known
+    return changed_pixels(pixels, found.predicted.pixels, usable, sigmas=settings.changed_sigmas)
+
+
+def _chosen(
+    coder: _Coder, found: FoundPrediction, changed: np.ndarray | None, settings: ReferenceSettings
+) -> tuple[ImageProduct, Choice, str]:
+    if _is_unchanged(coder, found, changed, settings):
+        return coder.code(found, unchanged=True), Choice.UNCHANGED, "differs by noise alone"
+    mean, worst = mean_ratio(found.ratios), float(found.ratios.max())
+    if mean > 1 or worst > settings.clearly_worse:
+        return coder.code(None), Choice.ALONE, f"the difference was expected to take {mean:.0%} of the bytes alone"
+    difference = coder.code(found)
+    if mean < settings.clearly_better and worst < settings.worst_ratio - ESTIMATE_MARGIN:
+        return difference, Choice.DIFFERENCE, f"expected to take {mean:.0%} of the bytes alone"
+    alone = coder.code(None)
+    ratios = byte_ratios_measured(alone, difference)
+    mean, worst = mean_ratio(ratios), float(ratios.max())
+    measured = f"{mean:.1%} of the bytes alone, {worst:.1%} at worst"
+    if mean <= 1 - settings.least_saving and worst <= settings.worst_ratio:
+        return difference, Choice.DIFFERENCE, f"takes {measured}"
+    return alone, Choice.ALONE, f"the difference would take {measured}"
+
+
+ESTIMATE_MARGIN: Final = 0.05
+"""How far the estimated lossless end must lie below the worst ratio, where coding alone is not tried."""
+
+
+def _is_unchanged(
+    coder: _Coder, found: FoundPrediction, changed: np.ndarray | None, settings: ReferenceSettings
+) -> bool:
+    """Whether the prediction shows all of the block, differs by noise alone, and is no worse than the last lossy step of coding alone."""
+    usable = coder.valid & found.known
+    if changed is None or changed.any() or not np.array_equal(usable, coder.valid):
+        return False
+    if not is_noise(coder.pixels, found.predicted.pixels, usable, sigmas=settings.unchanged_sigmas):
+        return False
+    difference = np.subtract(coder.pixels, found.predicted.pixels, dtype=np.float32)[:, usable]
+    return float(np.mean(difference * difference)) <= found.last_mse

@@ -17,12 +17,15 @@ class ReferenceSettings(BaseModel):
     """How far the images may lie from where their georeferences say, along each axis."""
     least_overlap: Share = 0.5
     """Share of a block's valid pixels that the reference must show."""
-    clearly_better: Factor = 0.6
+    clearly_better: Factor = 0.7
     """Expected bytes of the difference over those alone below which coding alone is not tried."""
     clearly_worse: Factor = 1.1
-    """The same ratio, above which the difference is not tried."""
-    worst_ratio: Factor = 1.0
-    """Bytes of the difference over those alone, at equal quality: nowhere on the ladder above this."""
+    """Expected ratio, at any quality, above which the difference is not tried."""
+    worst_ratio: Factor = 1.01
+    """Bytes of the difference over those alone, at equal quality: above this nowhere on the ladder, its lossless end included. A
+    percent is what measuring on a sample of rows and between steps cannot tell apart."""
+    least_saving: Share = 0.02
+    """Share of the bytes that the difference must save over the ladder: what leans on another image may be lost with it."""
     unchanged_sigmas: Factor = 1.25
     """A block is unchanged where it differs from its prediction by at most so many times the noise of the two."""
     changed_sigmas: Factor = 4.0
