@@ -1,12 +1,13 @@
 """Blocks that others are predicted from, decoded from exactly the steps that were named (pure): the same on board and on the ground.
 
-A block may itself be predicted from blocks of an earlier scene, and those again: so long a chain is followed, `CHAIN_LIMIT` references
-at most. A block that is not there, holds fewer steps, has other pixels than were named, leads back to itself or too far is told as
-MissingReferenceError: nothing is ever predicted from anything else than was meant.
+A block may itself be predicted from blocks of an earlier scene, and those again. Both ends keep to the same bounds (`is_followed`): so
+that what the satellite codes is decoded, and a forged image costs bounded time. A block that is not there, holds fewer steps, has other
+pixels than were named, leads back to itself or too far is told as MissingReferenceError: nothing is ever predicted from anything else than
+was meant.
 """
 
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -21,8 +22,10 @@ from downlink.scene import Window
 
 CHAIN_LIMIT: Final = 4
 """References from an image to the one that stands alone, at most."""
-DECODES_LIMIT: Final = 1024
-"""Blocks decoded for the sake of one image, at most: four references of nine blocks of their size touch fewer than 200."""
+NEEDED_LIMIT: Final = 96
+"""Blocks that one image may need in all, each counted once for every number of steps that is decoded of it."""
+DECODES_LIMIT: Final = 2048
+"""Blocks decoded for the sake of one image, at most, those among them that did not stay in memory again and again."""
 
 
 class LayerSource(Protocol):
@@ -39,16 +42,28 @@ class LayerSource(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Decoded:
+class DecodedBlock:
+    """A block that others are predicted from."""
+
     image: DecodedImage
+    """Decoded from so many steps."""
     check: int
+    """`pixel_check` of it."""
     depth: int
-    needs: frozenset[tuple[int, int, Hashable]]
-    """Scene, product and version of every block that it was decoded from, itself among them."""
+    """References from it to the block that stands alone; 0 where it does so itself."""
+    needs: frozenset[tuple[int, int, int, Hashable]]
+    """Scene, product, steps and version of every block that it was decoded from, itself among them."""
 
     @property
     def size_bytes(self) -> int:
+        """Memory that it takes."""
         return self.image.pixels.nbytes + self.image.valid.nbytes
+
+
+def is_followed(blocks: Sequence[DecodedBlock]) -> bool:
+    """Whether an image that is predicted from these stays within the bounds of both ends."""
+    needed = frozenset[tuple[int, int, int, Hashable]]().union(*(block.needs for block in blocks))
+    return 1 + max(block.depth for block in blocks) <= CHAIN_LIMIT and len(needed) <= NEEDED_LIMIT
 
 
 @dataclass(slots=True)
@@ -58,7 +73,7 @@ class _Walk:
     path: list[tuple[int, int, int]]
     """Scene, product and steps of the blocks being decoded, the outermost first."""
     decodes: int = 0
-    below: list[_Decoded] = field(default_factory=list)
+    below: list[DecodedBlock] = field(default_factory=list)
     """What the innermost image is predicted from."""
 
 
@@ -68,7 +83,7 @@ class ReferenceChain:
     def __init__(self, source: LayerSource, *, cache_bytes: int) -> None:
         self._source = source
         self._cache_bytes = cache_bytes
-        self._cached: OrderedDict[tuple[int, int, int], _Decoded] = OrderedDict()
+        self._cached: OrderedDict[tuple[int, int, int], DecodedBlock] = OrderedDict()
         self._held_bytes = 0
 
     @property
@@ -80,36 +95,34 @@ class ReferenceChain:
         """The prediction of a window: (bands, height, width). Raises MissingReferenceError; JournalError where layers cannot be read."""
         return self._predict(reference, window, _Walk(path=[]))
 
-    def block(self, scene: int, product: int, steps: int) -> tuple[DecodedImage, int, int]:
-        """A block from exactly so many steps, its `pixel_check`, and how many references lie below it. Raises MissingReferenceError."""
-        decoded = self._block(scene, product, steps, _Walk(path=[]))
-        return decoded.image, decoded.check, decoded.depth
+    def block(self, scene: int, product: int, steps: int) -> DecodedBlock:
+        """A block from exactly so many steps. Raises MissingReferenceError; JournalError where layers cannot be read."""
+        return self._block(scene, product, steps, _Walk(path=[]))
 
     def _predict(self, reference: Reference, window: Window, walk: _Walk) -> np.ndarray:
         named = [self._named(reference.scene, block, walk) for block in reference.blocks]
         walk.below = named
         first = reference.blocks[0]
+        if not is_followed(named):
+            what = f"leads to more than {CHAIN_LIMIT} references after each other, or {NEEDED_LIMIT} blocks"
+            raise _missing(reference.scene, first.product, first.steps, what)
         try:
             canvas = canvas_of(region_of(reference, window), [decoded.image for decoded in named])
             return predict(reference, window, canvas)
         except LayerError as error:
             raise _missing(reference.scene, first.product, first.steps, f"does not fit: {error}") from error
 
-    def _named(self, scene: int, block: ReferenceBlock, walk: _Walk) -> _Decoded:
+    def _named(self, scene: int, block: ReferenceBlock, walk: _Walk) -> DecodedBlock:
         decoded = self._block(scene, block.product, block.steps, walk)
         if decoded.check != block.check:
             what = f"has other pixels here (check {decoded.check:08x}, named was {block.check:08x})"
             raise _missing(scene, block.product, block.steps, what)
-        if len(walk.path) + 1 + decoded.depth > CHAIN_LIMIT:
-            raise _missing(
-                scene, block.product, block.steps, f"is the end of a chain of more than {CHAIN_LIMIT} references"
-            )
         return decoded
 
-    def _block(self, scene: int, product: int, steps: int, walk: _Walk) -> _Decoded:
+    def _block(self, scene: int, product: int, steps: int, walk: _Walk) -> DecodedBlock:
         key = scene, product, steps
         cached = self._cached.get(key)
-        if cached is not None and all(self._source.version(*one) == version for *one, version in cached.needs):
+        if cached is not None and self._is_fresh(cached):
             self._cached.move_to_end(key)
             return cached
         if key in walk.path:
@@ -123,7 +136,10 @@ class ReferenceChain:
         self._keep(key, decoded)
         return decoded
 
-    def _decode(self, key: tuple[int, int, int], walk: _Walk) -> _Decoded:
+    def _is_fresh(self, cached: DecodedBlock) -> bool:
+        return all(self._source.version(scene, product) == version for scene, product, _, version in cached.needs)
+
+    def _decode(self, key: tuple[int, int, int], walk: _Walk) -> DecodedBlock:
         scene, product, steps = key
         # Before its layers are read: what changes in between is found changed the next time.
         version = self._source.version(scene, product)
@@ -141,11 +157,11 @@ class ReferenceChain:
         if image is None:
             raise _missing(*key, "has no step 0")
         below, walk.below = walk.below, []
-        return _Decoded(
+        return DecodedBlock(
             image=image,
             check=pixel_check(image.pixels),
             depth=1 + max((one.depth for one in below), default=-1),
-            needs=frozenset({(scene, product, version)}).union(*(one.needs for one in below)),
+            needs=frozenset({(scene, product, steps, version)}).union(*(one.needs for one in below)),
         )
 
     def _assembly(self, scene: int, product: int, steps: int) -> ImageAssembly:
@@ -160,7 +176,7 @@ class ReferenceChain:
             assembly.add(step, payload)
         return assembly
 
-    def _keep(self, key: tuple[int, int, int], decoded: _Decoded) -> None:
+    def _keep(self, key: tuple[int, int, int], decoded: DecodedBlock) -> None:
         stale = self._cached.pop(key, None)
         self._held_bytes += decoded.size_bytes - (0 if stale is None else stale.size_bytes)
         self._cached[key] = decoded

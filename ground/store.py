@@ -130,6 +130,11 @@ class LayerStore:
         """Scenes of which a layer is held, in order of number."""
         return tuple(sorted(self._scenes))
 
+    @property
+    def last_scene(self) -> int:
+        """The highest number of a scene of which a layer is held; 0 without any."""
+        return max(self._scenes, default=0)
+
     def layers_of(self, scene: int) -> tuple[LayerAddress, ...]:
         """The held layers of a scene, in order of arrival."""
         return tuple(self._scenes.get(scene, ()))

@@ -6,11 +6,10 @@ from typing import Final
 
 from downlink.errors import LayerError, MissingReferenceError
 from downlink.image_header import unpack_header
-from downlink.image_layers import DecodedImage
 from downlink.prediction import MOST_BLOCKS, ReferenceBlock
 from downlink.products import LayerAddress
 from downlink.reference_canvas import canvas_of
-from downlink.reference_chain import CHAIN_LIMIT, ReferenceChain
+from downlink.reference_chain import DecodedBlock, ReferenceChain, is_followed
 from downlink.scene import Georeference, SceneSummary, Window
 from onboard.reference_choice import CANVAS_MARGIN_PX, ReferenceCandidate
 from onboard.reference_files import ReferenceShelf
@@ -80,8 +79,12 @@ class CandidateSearch:
         near = sorted(near, key=lambda block: (-_shared_px(block.window, region), block.product))[:MOST_BLOCKS]
         if not _covers(near, moved):
             return None
-        decoded = [(block, image) for block in near if (image := self._decoded(scene, block)) is not None]
-        if not _covers([block for block, _ in decoded], moved):
+        chosen: list[tuple[_HeldBlock, DecodedBlock]] = []
+        for block in near:
+            decoded = self._decoded(scene, block)
+            if decoded is not None and is_followed([*(one for _, one in chosen), decoded]):
+                chosen.append((block, decoded))
+        if not _covers([block for block, _ in chosen], moved):
             return None
         return ReferenceCandidate(
             scene=scene,
@@ -89,19 +92,19 @@ class CandidateSearch:
             row_shift_px=shift[0],
             col_shift_px=shift[1],
             blocks=tuple(
-                ReferenceBlock(product=block.product, steps=block.steps, check=check) for block, (_, check) in decoded
+                ReferenceBlock(product=block.product, steps=block.steps, check=decoded.check)
+                for block, decoded in chosen
             ),
-            canvas=canvas_of(region, [image for _, (image, _) in decoded]),
-            windows=tuple(block.window for block, _ in decoded),
+            canvas=canvas_of(region, [decoded.image for _, decoded in chosen]),
+            windows=tuple(block.window for block, _ in chosen),
         )
 
-    def _decoded(self, scene: int, block: _HeldBlock) -> tuple[DecodedImage, int] | None:
-        """The block and its check; None where it cannot be had, or would make a chain too long."""
+    def _decoded(self, scene: int, block: _HeldBlock) -> DecodedBlock | None:
+        """None where it cannot be had."""
         try:
-            image, check, depth = self._chain.block(scene, block.product, block.steps)
+            return self._chain.block(scene, block.product, block.steps)
         except MissingReferenceError:
             return None
-        return (image, check) if depth < CHAIN_LIMIT else None
 
     # ---- what there is
 

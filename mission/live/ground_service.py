@@ -44,6 +44,7 @@ from mission.live.order_folder import FoundOrder, OrderFolder
 from mission.live.pass_log import PassLog
 from mission.live.publisher import Publisher
 from mission.live.publisher_line import PublisherLine
+from mission.live.reference_repair import ReferenceRepair
 from mission.live.scene_board import SceneBoard
 from mission.live.service import Service
 from mission.live.status_page import CATALOGUE_PATH, StatusPage
@@ -90,7 +91,13 @@ class GroundService:
         state = service.settings.state
         self._orders = OrderFolder(state)
         self._scenes_journal = self._open_scenes(state / SCENES_FILE)
-        self._line = PublisherLine(SceneBoard(self._scenes_journal), service.log, start=self._start_publisher)
+        self._repair = ReferenceRepair()
+        self._line = PublisherLine(
+            SceneBoard(self._scenes_journal),
+            service.log,
+            start=self._start_publisher,
+            on_published=self._repair.take_publication,
+        )
         self._page = StatusPage(state)
         self._line.board.forget_unpublished(self._page.has_scene)
         self.radio = GroundRadio(
@@ -172,6 +179,21 @@ class GroundService:
     def _publish_turn(self) -> None:
         store = None if self.radio.station is None else self._store
         self._line.turn(store, self._clock.now_ms())
+        self._repair_references()
+
+    def _repair_references(self) -> None:
+        """Where acknowledged layers are gone, tell the satellite to predict from them no more."""
+        station, store = self.radio.station, self._store
+        if station is None or store is None:
+            return
+        if station.housekeeping is not None:
+            self._repair.take_housekeeping(station.housekeeping[0], held_layers=len(store), held_digest=store.digest)
+        outstanding = [one.order for one in station.desk.outstanding]
+        for order in self._repair.due(outstanding, last_scene=store.last_scene):
+            if not self.radio.give(OrderGiven(order=order)):
+                return
+            self._repair.given(order)
+            self._service.log.warning("references lost", scene="all" if order.scene is None else order.scene)
 
     # ---- orders
 

@@ -51,6 +51,8 @@ class SceneStatus(StatusPart):
     """Share of its pixels that are the camera's to the last bit."""
     psnr_db: float | None
     """Estimated; half of the arrived pixels are better. None: infinite, or unknown."""
+    waiting_images: int = 0
+    """Images that are not shown, because what they are predicted from is missing."""
     has_summary: bool
     """Without its summary a scene cannot be published."""
     problem: str
@@ -75,6 +77,7 @@ class SceneStatus(StatusPart):
             arrived_fraction=0.0 if done is None else done.arrived_fraction,
             byte_exact_fraction=0.0 if done is None else done.byte_exact_fraction,
             psnr_db=None if done is None else done.psnr_db,
+            waiting_images=0 if done is None else done.waiting_images,
             has_summary=board.has_summary,
             problem=board.problem,
         )

@@ -47,6 +47,26 @@ class Publication:
     """Share of its pixels that are those of the camera, to the last bit."""
     psnr_db: float | None
     """Estimated signal-to-noise ratio that half of the arrived pixels exceed, decibels; None: infinite, or nothing has arrived."""
+    waiting_images: int = 0
+    """Images that arrived and are not shown, because what they are predicted from is missing."""
+    missing: tuple[tuple[int, int], ...] = ()
+    """Scenes that this is part of, each with the number of its layers that were held."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayersWanted:
+    """The publisher asks in the middle of an order: which layers of an earlier scene are held, to predict from?"""
+
+    scene: int
+    """Its number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayersFound:
+    """The answer."""
+
+    positions: tuple[tuple[LayerAddress, int], ...]
+    """Its layers, and where each lies in the journal of layers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from mission.live.publication import Publication, PublicationOrder, Unpublished
+from mission.live.publication import LayersFound, LayersWanted, Publication, PublicationOrder, Unpublished
 
 NICENESS = 10
 """The radio goes first."""
@@ -62,16 +62,21 @@ class Publisher:
         self.busy = True
         threading.Thread(target=self._send, args=(order,), name="order to publisher", daemon=True).start()
 
-    def heard(self) -> Publication | Unpublished | None:
-        """What became of the order; None while nothing has."""
+    def answer(self, found: LayersFound) -> None:
+        """What it wanted to know."""
+        threading.Thread(target=self._send, args=(found,), name="answer to publisher", daemon=True).start()
+
+    def heard(self) -> Publication | Unpublished | LayersWanted | None:
+        """What became of the order, or what it needs to know for it; None while it says nothing."""
         try:
             if not self._pipe.poll():
                 return None
-            told: Publication | Unpublished = self._pipe.recv()
+            told: Publication | Unpublished | LayersWanted = self._pipe.recv()
         except (EOFError, OSError):
             self.has_ended = True
             return None
-        self.busy = False
+        if not isinstance(told, LayersWanted):
+            self.busy = False
         return told
 
     def end(self) -> str:
@@ -94,9 +99,9 @@ class Publisher:
             self._close()
         return self._how
 
-    def _send(self, order: PublicationOrder) -> None:
+    def _send(self, told: PublicationOrder | LayersFound) -> None:
         with suppress(OSError):  # a child that has ended is found by its closed pipe
-            self._pipe.send(order)
+            self._pipe.send(told)
 
     def _close(self) -> None:
         self.has_ended = True
@@ -115,9 +120,14 @@ def run_publisher(journal: Path, directory: Path, pipe: Connection) -> None:
     _end_with_parent()
     from mission.live.scene_publication import publish_scene
 
+    def look_up(scene: int) -> LayersFound:
+        pipe.send(LayersWanted(scene=scene))
+        found: LayersFound = pipe.recv()
+        return found
+
     with suppress(EOFError, ConnectionError):
         while True:
-            pipe.send(publish_scene(journal, directory, pipe.recv()))
+            pipe.send(publish_scene(journal, directory, pipe.recv(), look_up))
 
 
 def _end_with_parent() -> None:

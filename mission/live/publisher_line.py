@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from ground.store import LayerStore
-from mission.live.publication import Publication, Unpublished
+from mission.live.publication import LayersFound, LayersWanted, Publication, Unpublished
 from mission.live.publisher import Publisher
 from mission.live.scene_board import SceneBoard
 from mission.live.structured_log import StructuredLog
@@ -25,9 +25,10 @@ class PublisherLine:
         log: StructuredLog,
         *,
         start: Callable[[], Publisher],
+        on_published: Callable[[Publication], None] = lambda publication: None,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`start` starts a child; it may raise OSError."""
+        """`start` starts a child; it may raise OSError. `on_published` is told of each scene that has been published."""
         self.board = board
         self.starts = 0
         """Children started."""
@@ -36,6 +37,8 @@ class PublisherLine:
         """Why there is no child; empty while there is one."""
         self._log = log
         self._start = start
+        self._on_published = on_published
+        self._wanted: LayersWanted | None = None
         self._monotonic_s = monotonic_s
         self._again_at_s = 0.0
         self._again_s = FIRST_START_AGAIN_S
@@ -55,6 +58,8 @@ class PublisherLine:
     def turn(self, store: LayerStore | None, now_ms: int) -> None:
         """Hear what the child says, bury it where it has ended, give it the next scene. Without a store nothing new is given."""
         self.hear(now_ms)
+        if store is not None:
+            self._answer(store)
         if self.publisher is not None and self._scene is not None and self._monotonic_s() - self._given_s > PATIENCE_S:
             self._lost(self.publisher.end(), now_ms)
         if store is None or self._scene is not None:
@@ -71,12 +76,22 @@ class PublisherLine:
         if self.publisher is None:
             return
         told = self.publisher.heard()
-        if told is not None:
+        if isinstance(told, LayersWanted):
+            self._wanted = told
+        elif told is not None:
             self._scene, self._again_s = None, FIRST_START_AGAIN_S
             self.board.take(told, now_ms)
             self._tell(told)
         if self.publisher.has_ended:
             self._lost(self.publisher.buried(), now_ms)
+
+    def _answer(self, store: LayerStore) -> None:
+        """Tell the child what is held of a scene that it asked for; it waits, and its order with it."""
+        if self._wanted is None or self.publisher is None:
+            return
+        addresses = store.layers_of(self._wanted.scene)
+        self.publisher.answer(LayersFound(positions=tuple((one, store.position(one)) for one in addresses)))
+        self._wanted = None
 
     def end(self) -> None:
         """End the child; a scene half published is published again after the next start."""
@@ -103,7 +118,7 @@ class PublisherLine:
         if self._scene is not None:
             problem = f"the publisher was {how}" if how.startswith("killed") else f"the publisher {how}"
             self.board.take(Unpublished(scene=self._scene, problem=problem), now_ms)
-        self.publisher, self._scene = None, None
+        self.publisher, self._scene, self._wanted = None, None, None
         self._wait_longer()
 
     def _wait_longer(self) -> None:
@@ -123,3 +138,9 @@ class PublisherLine:
             arrived_fraction=round(told.arrived_fraction, 4),
             byte_exact_fraction=round(told.byte_exact_fraction, 4),
         )
+        if told.waiting_images:
+            scenes = [scene for scene, _ in told.missing]
+            self._log.warning(
+                "images wait for their reference", scene=told.scene, images=told.waiting_images, of=scenes
+            )
+        self._on_published(told)

@@ -53,12 +53,6 @@ class BoardScene:
     alerts_received_ms: dict[LayerAddress, int] = field(default_factory=dict)
     """When its alert batches arrived."""
 
-    @property
-    def is_dirty(self) -> bool:
-        """Whether layers have come that it is not published with."""
-        published = 0 if self.publication is None else self.publication.layers
-        return self.has_summary and self.layers != published
-
 
 class SceneBoard:
     """All scenes of one ground."""
@@ -102,7 +96,7 @@ class SceneBoard:
 
     def next_order(self, store: LayerStore, now_ms: int) -> PublicationOrder | None:
         """What to publish now: of the scenes that are due the one that has waited longest."""
-        due = [one for one in self.scenes.values() if one.is_dirty and one.due_ms <= now_ms]
+        due = [one for one in self.scenes.values() if self._is_dirty(one) and one.due_ms <= now_ms]
         if not due:
             return None
         chosen = min(due, key=lambda one: (one.due_ms, one.scene))
@@ -135,6 +129,15 @@ class SceneBoard:
     def newest_first(self, limit: int) -> tuple[BoardScene, ...]:
         """So many scenes, the highest numbers first: numbers rise with captures."""
         return tuple(self.scenes[number] for number in sorted(self.scenes, reverse=True)[:limit])
+
+    def _is_dirty(self, board: BoardScene) -> bool:
+        """Whether layers have come that it is not published with, its own or those of a scene that it waited for."""
+        if not board.has_summary:
+            return False
+        published = board.publication
+        if published is None or board.layers != published.layers:
+            return True
+        return any(scene in self.scenes and self.scenes[scene].layers > layers for scene, layers in published.missing)
 
     def _scene(self, scene: int) -> BoardScene:
         return self.scenes.setdefault(scene, BoardScene(scene=scene))
@@ -180,7 +183,8 @@ class SceneBoard:
                 case {"arrived_ms": int(arrived_ms)}:
                     board.alerts_received_ms[record.address] = arrived_ms
                 case {"published": dict(fields)}:
-                    board.publication = Publication(**fields)
+                    missing = tuple((scene, layers) for scene, layers in fields.pop("missing", ()))
+                    board.publication = Publication(**fields, missing=missing)
         except (ValueError, TypeError):
             return
 

@@ -139,6 +139,7 @@ def _words(scene: SceneStatus, address: str, certain: Markup | None) -> Markup:
             class_="counts",
         ),
         certain,
+        element("p", _waiting(scene), class_="problem") if scene.waiting_images else None,
         element("p", scene.problem, class_="problem") if scene.problem else None,
         element("p", join([element("a", name, href=f"{address}/{file}"), " "] for file, name in links), class_="links"),
         class_="words",
@@ -168,6 +169,13 @@ def _quality(scene: SceneStatus) -> str:
     if scene.psnr_db is not None:
         words += f"; half of them better than {significant(scene.psnr_db)}\u00a0dB"
     return words + "."
+
+
+def _waiting(scene: SceneStatus) -> str:
+    wait = "waits for its" if scene.waiting_images == 1 else "wait for their"
+    return (
+        f"{plural(scene.waiting_images, 'image')} {wait} reference: what they are predicted from is not on the ground."
+    )
 
 
 def _rows(scenes: Sequence[SceneStatus], total: int) -> Markup:
@@ -216,4 +224,6 @@ def _standing(scene: SceneStatus) -> str:
         return scene.problem
     if not scene.has_summary:
         return "its summary has not arrived yet"
+    if scene.waiting_images:
+        return _waiting(scene)
     return "is being made" if scene.folder is None else ""
