@@ -14,7 +14,7 @@ from mission.contacts import PlannedContact, capture_times_ms, plan_contacts
 from mission.eclipse import sunlight_intervals
 from mission.link_ends import EndJournals, ground_station, onboard_computer
 from mission.link_setup import link_keys, link_profile, planner_settings
-from mission.pipeline_setup import pipeline_settings
+from mission.onboard_work import OnboardWork, WorkSetup
 from mission.scenario import Scenario
 from mission.simulation import World
 from mission.streams import Streams
@@ -22,17 +22,35 @@ from onboard.battery import Battery
 from onboard.detector import Detector
 from onboard.energy_forecast import Loads
 from onboard.energy_prices import EnergyPrices
-from onboard.link_events import LayersCaptured
 from onboard.meter import choose_meter
-from onboard.pipeline import ProcessedScene, ScenePipeline, TileReport
 from onboard.policy import Policy
 from onboard.power_system import PowerSystem
+from onboard.processed_scene import ProcessedScene, TileReport
+from onboard.raw_store import RawStore
+from onboard.reference_store import ReferenceStore
+from onboard.scene_coder import CodedBlock
 from onboard.sensor_frame import SensorFrame
 from onboard.store import ProductStore
 from onboard.sunlight import Sunlight
-from onboard.valuation import ValuedLayer
+from onboard.uncoded_tiles import TileAccount, TileCount
 
 AFTER_LAST_CONTACT_MS = 60_000
+MOST_RAW_BYTES = 8_000_000_000
+"""Of raw tiles, where nothing else is said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CodingRecord:
+    """What became of the tiles that the survey kept."""
+
+    tiles: TileAccount
+    """Kept raw, coded, discarded, damaged."""
+    waiting: TileCount
+    """Raw at the end."""
+    blocks: tuple[CodedBlock, ...]
+    """In order of coding."""
+    spent_j: float
+    """On coding them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +71,8 @@ class FlightRecord:
     """Observations, contact logs, both cores and their stores."""
     power: PowerSystem
     """Battery history and energy ledger."""
+    coding: CodingRecord
+    """What of the scenes was coded, and how."""
     captured: dict[LayerAddress, Layer]
     """Every layer made on board, in the order of making."""
     raw_bytes: int
@@ -83,6 +103,8 @@ class Flight:
     """Memory of the satellite."""
     ground_journals: EndJournals = field(default_factory=EndJournals)
     """Memory of the ground."""
+    raw: RawStore = field(default_factory=lambda: RawStore(None, capacity_bytes=MOST_RAW_BYTES))
+    """Where tiles wait for coding."""
     on_tile: Callable[[TileReport], None] = field(default=lambda report: None)
     """Told of every tile done."""
     on_arrival: Callable[[int], None] = field(default=lambda layers: None)
@@ -95,6 +117,7 @@ class Flight:
         captured_ms = capture_times_ms(self.scenario, contacts, count=len(frames))
         profile = link_profile(self.scenario)
         keys = link_keys(self.scenario, seed=self.seed)
+        references = ReferenceStore(None, capacity_bytes=self.policy.reference.capacity_bytes)
         computer = onboard_computer(
             profile,
             capacity_bytes=self.scenario.store.capacity_bytes,
@@ -102,69 +125,48 @@ class Flight:
             keys=keys,
             expected_contacts=[planned.contact for planned in contacts],
             planning=planner_settings(self.policy),
+            references=references,
         )
         station = ground_station(profile, journals=self.ground_journals, keys=keys)
         world = World(computer, station, contacts, Streams(self.seed))
         power = self._power(contacts)
         world.on_time = power.advance
         world.after_event = lambda: self.on_arrival(len(world.station.store))
-        layers: dict[LayerAddress, Layer] = {}
-        scenes: list[ProcessedScene] = []
-        ready_ms = 0
-        for number, (frame, at_ms) in enumerate(zip(frames, captured_ms, strict=True)):
-            ready_ms = max(ready_ms, at_ms) + self._processing_ms(frame)
-            world.schedule(
-                ready_ms,
-                lambda n=number, f=frame, t=at_ms: scenes.append(self._process(world, power, layers, n, f, t)),  # type: ignore[misc]
-            )
+        setup = WorkSetup(
+            scenario=self.scenario,
+            policy=self.policy,
+            detector=self.detector,
+            frames=frames,
+            captured_ms=captured_ms,
+            raw=self.raw,
+            references=references,
+            on_tile=self.on_tile,
+        )
+        work = OnboardWork(setup, world, power, until_ms=contacts[-1].contact.los_ms)
+        turns = work.turns
+        for number, at_ms in enumerate(captured_ms):
+            world.schedule(at_ms, lambda n=number: turns.capture(n))  # type: ignore[misc]
         start_ms = self.scenario.start_ms
         for section in self.scenario.order:
             given = OrderGiven(order=section.order(start_ms))
             world.schedule(start_ms + round(section.at_s * 1000), lambda g=given: world.tell_station(g))  # type: ignore[misc]
         world.schedule(contacts[-1].contact.los_ms + AFTER_LAST_CONTACT_MS, lambda: None)
+        turns.watch([planned.contact for planned in contacts])
         world.run()
         return FlightRecord(
             scenario=self.scenario,
             seed=self.seed,
             contacts=contacts,
             captured_ms=captured_ms,
-            scenes=tuple(scenes),
+            scenes=work.scenes(),
             world=world,
             power=power,
-            captured=layers,
+            coding=CodingRecord(
+                tiles=work.tiles.account, waiting=work.tiles.waiting, blocks=tuple(turns.coded), spent_j=turns.spent_j
+            ),
+            captured=work.layers,
             raw_bytes=raw_bytes,
         )
-
-    def _process(
-        self,
-        world: World,
-        power: PowerSystem,
-        layers: dict[LayerAddress, Layer],
-        number: int,
-        frame: SensorFrame,
-        captured_ms: int,
-    ) -> ProcessedScene:
-        def emit(fresh: Sequence[ValuedLayer]) -> None:
-            layers.update((valued.layer.address, valued.layer) for valued in fresh)
-            world.tell_computer(LayersCaptured(layers=fresh))
-
-        pipeline = ScenePipeline(
-            policy=self.policy,
-            settings=pipeline_settings(self.scenario, frame.dtype),
-            detector=self.detector,
-            energy=power,
-            emit=emit,
-            on_tile=self.on_tile,
-        )
-        return pipeline.process(frame, scene=number + 1, captured_ms=captured_ms)
-
-    def _processing_ms(self, frame: SensorFrame) -> int:
-        """Time on one core of the flight computer, by the price list: joules over watts."""
-        prices, mpix = self.scenario.power.prices, frame.height * frame.width / 1e6
-        price_j_per_mpix = (
-            prices.ingest_j_per_mpix + prices.screen_j_per_mpix + prices.detect_j_per_mpix + prices.encode_j_per_mpix
-        )
-        return round(1000 * price_j_per_mpix * mpix / self.scenario.power.core_w)
 
     def _power(self, contacts: Sequence[PlannedContact]) -> PowerSystem:
         section = self.scenario.power

@@ -24,15 +24,18 @@ from ground.comparison import NOTHING_COMPARED, SquaredError, region_mask, squar
 from mission.flight import FlightRecord, raw_size_bytes
 from mission.report_model import (
     ByteFigures,
+    CodingFigures,
     ContactFigures,
     LatencyFigures,
     LedgerAccount,
     LedgerFigures,
     LinkFigures,
     QualityFigures,
+    RawTileAccount,
     UplinkFigures,
 )
-from onboard.pipeline import ProcessedScene
+from mission.report_rows import GIVEN_UP, WAITING
+from onboard.processed_scene import ProcessedScene, TilePixels, TileReport
 from onboard.sensor_frame import SensorFrame
 from onboard.tiles import tile_grid
 
@@ -143,10 +146,10 @@ def ledger_figures(record: FlightRecord, frames: Sequence[SensorFrame]) -> Ledge
     for frame, processed in zip(frames, record.scenes, strict=True):
         bytes_per_pixel = raw_size_bytes(frame) // (frame.height * frame.width)
         for report in processed.tiles:
-            fate = _tile_fate(record, processed.summary.scene, report.tile.index, report.outcome)
+            fate = _tile_fate(record, processed.summary.scene, report)
             tiles[fate] += 1
             raw[fate] += report.tile.core.height * report.tile.core.width * bytes_per_pixel
-            reasons[report.outcome.value] += 1
+            reasons[tile_state(report)] += 1
     captured = sum(len(tile_grid(frame.height, frame.width)) for frame in frames)
     return LedgerFigures(
         captured=captured,
@@ -236,10 +239,59 @@ def _carried_bytes(record: FlightRecord, contact: Contact) -> int:
     )
 
 
-def _tile_fate(record: FlightRecord, scene: int, tile_index: int, outcome: TileOutcome) -> str:
-    if outcome in DISCARDING:
+def coding_figures(record: FlightRecord) -> CodingFigures:
+    """What of the kept tiles was coded."""
+    account, waiting = record.coding.tiles, record.coding.waiting
+    blocks = record.coding.blocks
+    uncoded_mpix = sum(
+        report.tile.core.height * report.tile.core.width / 1e6
+        for scene in record.scenes
+        for report in scene.tiles
+        if report.pixels in (TilePixels.RAW, TilePixels.DISCARDED)
+    )
+    coded_mpix = sum(block.mpix for block in blocks)
+    j_per_mpix = record.coding.spent_j / coded_mpix if coded_mpix else record.scenario.power.prices.encode_j_per_mpix
+    saved = [block.saved_bytes for block in blocks if block.saved_bytes is not None]
+    return CodingFigures(
+        tiles=RawTileAccount(
+            kept=account.kept.tiles,
+            coded=account.coded.tiles,
+            waiting=waiting.tiles,
+            discarded=account.discarded.tiles,
+            damaged=account.damaged.tiles,
+        ),
+        raw_store_bytes=RawTileAccount(
+            kept=account.kept.size_bytes,
+            coded=account.coded.size_bytes,
+            waiting=waiting.size_bytes,
+            discarded=account.discarded.size_bytes,
+            damaged=account.damaged.size_bytes,
+        ),
+        tiles_gated=sum(report.is_gated for scene in record.scenes for report in scene.tiles),
+        encode_j=record.coding.spent_j,
+        encode_j_saved=j_per_mpix * uncoded_mpix,
+        blocks=dict(sorted(Counter(block.choice.value for block in blocks).items())),
+        reference_saved_bytes=sum(saved) if saved else None,
+    )
+
+
+def tile_state(report: TileReport) -> str:
+    """What has become of a tile, in a word: its outcome, or that its pixels wait uncoded or were given up so."""
+    match report.pixels:
+        case TilePixels.RAW:
+            return WAITING
+        case TilePixels.DISCARDED:
+            return GIVEN_UP
+        case _:
+            return report.outcome.value
+
+
+def _tile_fate(record: FlightRecord, scene: int, report: TileReport) -> str:
+    if report.outcome in DISCARDING or report.pixels is TilePixels.DISCARDED:
         return "discarded"
-    base = LayerAddress(scene=scene, product=FIRST_BLOCK + tile_index, step=0)
+    if report.pixels is TilePixels.RAW:
+        return "queued"
+    base = LayerAddress(scene=scene, product=FIRST_BLOCK + report.tile.index, step=0)
     if record.layer_store.holds(base):
         return "delivered"
     return "evicted" if base in record.product_store.evicted else "queued"

@@ -6,7 +6,7 @@ from typing import Literal
 from mission.scenario import Scenario
 from onboard.detector import Detector, load_detector
 from onboard.ingest import IngestSettings
-from onboard.pipeline import PipelineSettings
+from onboard.processed_scene import PipelineSettings
 from onboard.screening import ScreeningSettings
 
 MODELS_FOLDER = Path(__file__).resolve().parent.parent / "onboard" / "models"

@@ -17,6 +17,7 @@ from mission.report_strips import MOST_CONTACTS, strip_figure
 from mission.report_tables import (
     MOST_DETECTIONS,
     MOST_LAYERS,
+    coding_table,
     contact_table,
     detection_table,
     ledger_table,
@@ -26,7 +27,7 @@ from mission.report_tables import (
     step_table,
 )
 from mission.report_timelines import battery_figure, latency_figure
-from mission.report_units import duration, energy, percent, plural, utc
+from mission.report_units import duration, energy, percent, plural, utc, whole
 
 PICTURE_LIMIT_BYTES: Final = 3_600_000
 """All pictures before base64 adds a third: the page stays below about 6 MB."""
@@ -55,6 +56,7 @@ def render_html(run: RunReport) -> str:
         _unshown(len(run.scenes) - len(shown)),
         _link_section(run),
         _value_section(run),
+        _coding_section(run),
         _energy_section(run),
         _latency_section(run),
         _ledger_section(run),
@@ -169,6 +171,25 @@ def _value_section(run: RunReport) -> Markup | None:
         caption += " Dashed: the same layers in the order of their making."
     drawing = both_widths(lambda width: value_figure(run, width))
     return _section("Value per byte", _figure(drawing, caption=caption, legend=_rung_legend(run)))
+
+
+def _coding_section(run: RunReport) -> Markup | None:
+    coding = run.report.coding
+    if coding is None or not coding.tiles.kept:
+        return None
+    tiles = coding.tiles
+    lead = (
+        f"The survey kept {plural(tiles.kept, 'tile')} raw; {whole(tiles.coded)} of them became layers, those that promised most "
+        "per byte first, as far as the coming contacts could carry."
+    )
+    saved = (
+        f"Coding the others too would have taken {energy(coding.encode_j_saved)} more than the {energy(coding.encode_j)} spent."
+        if coding.encode_j_saved
+        else f"Coding took {energy(coding.encode_j)}."
+    )
+    if coding.tiles_gated:
+        saved += f" {plural(coding.tiles_gated, 'tile')} of open sea needed no search."
+    return _section("Coding", coding_table(coding), element("p", saved, class_="note"), lead=lead)
 
 
 def _energy_section(run: RunReport) -> Markup:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from downlink.scene import TileOutcome, Window
 from mission.report_markup import Markup, element, join, points
-from mission.report_rows import Corners, RunReport, SceneView
+from mission.report_rows import GIVEN_UP, WAITING, Corners, RunReport, SceneView
 from mission.report_units import duration
 
 MOST_BOXES: Final = 1500
@@ -22,7 +22,7 @@ _MOST_CANDIDATES: Final = 300
 LEAST_SHOWN_PX: Final = 9.0
 """A box is drawn at least this wide on the picture, so that a ship of 3 px in a large scene can be found."""
 
-OUTCOME_MARKS: Final = {
+OUTCOME_MARKS: Final[dict[str, str]] = {
     TileOutcome.KEPT: "",
     TileOutcome.SCREENED: "s",
     TileOutcome.NODATA: "n",
@@ -31,17 +31,21 @@ OUTCOME_MARKS: Final = {
     TileOutcome.CLOUD: "c",
     TileOutcome.POWER: "p",
     TileOutcome.UNREADABLE: "x",
+    WAITING: "r",
+    GIVEN_UP: "g",
 }
 """A letter beside the colour, so that the map is read without colours."""
-OUTCOME_NAMES: Final = {
-    TileOutcome.KEPT: "searched and kept",
-    TileOutcome.SCREENED: "kept, not searched",
+OUTCOME_NAMES: Final[dict[str, str]] = {
+    TileOutcome.KEPT: "searched and coded",
+    TileOutcome.SCREENED: "coded, not searched",
     TileOutcome.NODATA: "no data",
     TileOutcome.BLANK: "blank",
     TileOutcome.SATURATED: "saturated",
     TileOutcome.CLOUD: "cloud",
     TileOutcome.POWER: "skipped for power",
     TileOutcome.UNREADABLE: "unreadable",
+    WAITING: "kept raw, not coded",
+    GIVEN_UP: "kept raw, given up for room",
 }
 
 
@@ -128,12 +132,12 @@ def tile_map(view: SceneView, shape: tuple[int, int]) -> Markup:
 
 def outcome_name(outcome: str) -> str:
     """What a reader calls an outcome; an unknown one by its own word."""
-    return OUTCOME_NAMES[TileOutcome(outcome)] if outcome in set(TileOutcome) else outcome
+    return OUTCOME_NAMES.get(outcome, outcome)
 
 
 def outcome_mark(outcome: str) -> str:
     """The letter of an outcome on the map."""
-    return OUTCOME_MARKS[TileOutcome(outcome)] if outcome in set(TileOutcome) else "?"
+    return OUTCOME_MARKS.get(outcome, "?")
 
 
 def _boxes(run: RunReport, scene: int) -> Iterator[_Box]:

@@ -167,6 +167,48 @@ class ThroughputFigures(ReportPart):
     wall_s: Amount
 
 
+class RawTileAccount(ReportPart):
+    """Where the tiles that the survey kept are: in tiles, or in bytes of the raw store."""
+
+    kept: Count
+    """Put into the raw store."""
+    coded: Count
+    """All layers of their blocks made."""
+    waiting: Count
+    """Raw at the end: no layer made."""
+    discarded: Count
+    """Given up uncoded to make room."""
+    damaged: Count
+    """Could not be read back."""
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        ended = self.coded + self.waiting + self.discarded + self.damaged
+        if self.kept != ended:
+            raise ValueError(
+                f"{self.kept} kept raw, but {self.coded} coded + {self.waiting} waiting + {self.discarded} discarded + "
+                f"{self.damaged} damaged are {ended}"
+            )
+        return self
+
+
+class CodingFigures(ReportPart):
+    """The coding of blocks."""
+
+    tiles: RawTileAccount
+    raw_store_bytes: RawTileAccount
+    tiles_gated: Count
+    """Kept tiles that the sea gate let no network look at."""
+    encode_j: Amount
+    """Spent on coding blocks."""
+    encode_j_saved: Amount
+    """What coding all other kept tiles would have cost, at the same joules per pixel."""
+    blocks: dict[str, Count] = {}
+    """Coded blocks by how they lean on an earlier scene: `alone`, `difference`, `unchanged`."""
+    reference_saved_bytes: int | None = None
+    """Bytes that blocks with a reference take less than alone, where both were coded; null where no block was coded both ways."""
+
+
 class LedgerAccount(ReportPart):
     """Where everything captured ended. `balanced` is recomputed: a claim that contradicts it is refused."""
 
@@ -287,6 +329,7 @@ class Report(ReportPart):
     energy_j: EnergyFigures
     throughput: ThroughputFigures
     ledger: LedgerFigures
+    coding: CodingFigures | None = None
     contacts: tuple[ContactFigures, ...] = ()
     link: LinkFigures | None = None
     software: SoftwareFigures | None = None

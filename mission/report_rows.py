@@ -25,6 +25,12 @@ RUNG_NAMES = {
 """What a reader calls the rungs of the ladder."""
 
 
+WAITING = "waiting"
+"""State of a tile that was kept and has no layers yet."""
+GIVEN_UP = "given up"
+"""State of a tile that was kept and had to make room before it had layers."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SceneView:
     """A scene as it was, as it was rebuilt, and what became of each of its tiles."""
@@ -41,7 +47,7 @@ class SceneView:
     tile_px: int
     """Edge of a tile core, px."""
     tile_outcomes: tuple[str, ...]
-    """Row-major over the tile grid: TileOutcome values."""
+    """Row-major over the tile grid: TileOutcome values, or `WAITING` or `GIVEN_UP`."""
     tile_reasons: tuple[str, ...] = ()
     """A sentence per tile, in the same order; empty: no reasons known."""
     gsd_m: float | None = None

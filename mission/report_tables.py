@@ -8,12 +8,18 @@ from typing import Final
 
 from downlink.products import ALERTS_PRODUCT, FIRST_BLOCK, FIRST_CHIP, Rung
 from mission.report_markup import Markup, element
-from mission.report_model import LedgerAccount, Report
+from mission.report_model import CodingFigures, LedgerAccount, Report
 from mission.report_rows import RUNG_NAMES, DetectionRow, RunReport, SentLayer
 from mission.report_units import ABSENT, degrees, duration, percent, significant, size, whole
 
 MOST_LAYERS: Final = 40
 MOST_DETECTIONS: Final = 1000
+
+CHOICE_NAMES: Final = {
+    "alone": "coded alone",
+    "difference": "as the difference from an earlier scene",
+    "unchanged": "unchanged since an earlier scene",
+}
 
 Cell = Markup
 
@@ -180,6 +186,30 @@ def contact_table(report: Report) -> Markup:
         "Idle",
     )
     return element("div", table(heads, rows, numbers_from=1), class_="scroll")
+
+
+def coding_table(coding: CodingFigures) -> Markup:
+    """Where the tiles that the survey kept are, in tiles and in bytes of the raw store; how coded blocks lean on earlier scenes."""
+    accounts = (("tiles", coding.tiles, whole), ("bytes of the raw store", coding.raw_store_bytes, size))
+    rows = [
+        [
+            element("th", name, scope="row"),
+            *(
+                figure(shown(count))
+                for count in (account.kept, account.coded, account.waiting, account.discarded, account.damaged)
+            ),
+        ]
+        for name, account, shown in accounts
+    ]
+    tables = [table(("", "Kept raw", "Coded", "Still raw", "Given up for room", "Damaged"), rows, numbers_from=1)]
+    if set(coding.blocks) - {"alone"}:
+        kinds = [
+            [words(CHOICE_NAMES.get(choice, choice)), figure(whole(count))] for choice, count in coding.blocks.items()
+        ]
+        if coding.reference_saved_bytes is not None:
+            kinds.append([words("saved, where both ways were tried"), figure(size(coding.reference_saved_bytes))])
+        tables.append(table(("Coded blocks", ""), kinds, numbers_from=1))
+    return element("div", tables, class_="scroll")
 
 
 def step_table(report: Report) -> Markup:

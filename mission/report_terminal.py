@@ -57,6 +57,7 @@ def summary_table(report: Report, width: int = WIDEST) -> Table:
     add("Link", _link_lines(report))
     add("Time", _time_lines(report))
     add("Energy", _energy_lines(report))
+    add("Coding", _coding_lines(report))
     add("Ledger", _ledger_lines(report))
     add("Notes", _note_lines(report))
     return table
@@ -123,6 +124,25 @@ def _energy_lines(report: Report) -> list[Row]:
     rows = [(energy(spent.spent), f"of {energy(spent.budget)}", steps, "")]
     if spent.unmet:
         rows.append((energy(spent.unmet), "of it was not there", "the battery was empty", _RED))
+    return rows
+
+
+def _coding_lines(report: Report) -> list[Row]:
+    coding = report.coding
+    if coding is None or not coding.tiles.kept:
+        return []
+    tiles = coding.tiles
+    left = ((tiles.waiting, "kept raw"), (tiles.discarded, "given up for room"), (tiles.damaged, "damaged"))
+    rest = ", ".join(f"{whole(count)} {name}" for count, name in left if count)
+    rows = [(f"{whole(tiles.coded)} of {whole(tiles.kept)}", "kept tiles coded", rest, "")]
+    if coding.encode_j_saved:
+        rows.append(
+            (energy(coding.encode_j_saved), "saved by not coding the rest", f"{energy(coding.encode_j)} spent", "")
+        )
+    leaning = sum(count for choice, count in coding.blocks.items() if choice != "alone")
+    if leaning:
+        kinds = ", ".join(f"{whole(count)} {choice}" for choice, count in coding.blocks.items())
+        rows.append((whole(leaning), "blocks lean on an earlier scene", kinds, ""))
     return rows
 
 

@@ -17,13 +17,21 @@ from mission.progress import ProgressBars
 from mission.report_html import write_html
 from mission.report_model import Report, ThroughputFigures
 from mission.run_baselines import NOT_MEASURED, measure_baselines
-from mission.run_folder import GROUND_JOURNALS, ONBOARD_JOURNALS, PAGE_FILE, REPORT_FILE, prepare_folder
+from mission.run_folder import (
+    GROUND_JOURNALS,
+    ONBOARD_JOURNALS,
+    PAGE_FILE,
+    RAW_FOLDER,
+    REPORT_FILE,
+    prepare_folder,
+)
 from mission.run_report import FinishedRun, page_of, report_of
 from mission.scenario import Scenario
 from mission.truth import Truth, read_truth
 from onboard.detector import Detector
 from onboard.ingest import open_scene
 from onboard.policy import Policy, load_policy
+from onboard.raw_store import RawStore
 from onboard.sensor_frame import SensorFrame
 from onboard.tiles import tile_grid
 
@@ -124,6 +132,7 @@ def _fly(
             seed=request.seed,
             onboard_journals=journals[0],
             ground_journals=journals[1],
+            raw=RawStore(request.out / RAW_FOLDER, capacity_bytes=request.scenario.store.raw_capacity_bytes),
             on_tile=lambda report: on_board.advance(note=report.outcome.value),
             on_arrival=lambda layers: on_ground.reach(layers, note="layers"),
         )

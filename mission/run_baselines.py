@@ -9,7 +9,7 @@ from mission.baselines import lossless, lossy_at_equal_quality, read_whole
 from mission.flight import FlightRecord
 from mission.measures import SceneQuality
 from mission.progress import ProgressBars
-from onboard.pipeline import ProcessedScene
+from onboard.processed_scene import ProcessedScene
 from onboard.sensor_frame import SensorFrame
 
 

@@ -12,6 +12,8 @@ ONBOARD_JOURNALS: Final = (Path("onboard", "products.journal"), Path("onboard", 
 """Layers first, then what the uplink must not forget."""
 GROUND_JOURNALS: Final = (Path("ground", "layers.journal"), Path("ground", "commands.journal"))
 """Layers first, then the orders given."""
+RAW_FOLDER: Final = Path("onboard", "raw")
+"""Tiles that were not coded."""
 JOURNALS: Final = (ONBOARD_JOURNALS[0], GROUND_JOURNALS[0])
 """By which a folder is known to be of a run."""
 

@@ -10,6 +10,7 @@ from mission.flight import FlightRecord
 from mission.measures import (
     SceneQuality,
     byte_figures,
+    coding_figures,
     contact_figures,
     latency_figures,
     ledger_figures,
@@ -73,6 +74,7 @@ def report_of(run: FinishedRun, speed: ThroughputFigures) -> Report:
         energy_j=_energy_figures(run.record),
         throughput=speed,
         ledger=ledger_figures(run.record, run.frames),
+        coding=coding_figures(run.record),
         contacts=contact_figures(run.record),
         link=link_figures(run.record),
         software=_software_figures(run),

@@ -51,6 +51,8 @@ class PricesSection(Section):
     """Reading and decoding, joules per million scene pixels (all bands)."""
     screen_j_per_mpix: NonNegativeFloat = 0.08
     """Screening, joules per million scene pixels."""
+    store_j_per_mpix: NonNegativeFloat = 0.1
+    """Keeping a tile raw: forecast of its coding, fast lossless codec, raw store; joules per million scene pixels."""
     detect_j_per_mpix: NonNegativeFloat = 2.6
     """The detector, joules per million scene pixels; halos are inside the price."""
     encode_j_per_mpix: NonNegativeFloat = 10.3
@@ -129,3 +131,5 @@ class StoreSection(Section):
 
     capacity_bytes: PositiveInt = 2_000_000_000
     """Bytes of layers kept at most; beyond it the least valuable are evicted."""
+    raw_capacity_bytes: PositiveInt = 8_000_000_000
+    """Bytes of raw tiles kept at most until they are coded; beyond it those that promise least are discarded."""

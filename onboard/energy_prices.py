@@ -11,6 +11,7 @@ class EnergyStep(StrEnum):
 
     INGEST = "ingest"
     SCREEN = "screen"
+    STORE = "store"
     DETECT = "detect"
     ENCODE = "encode"
     TRANSMIT = "transmit"
@@ -28,12 +29,18 @@ class EnergyPrices:
     detect_j_per_mpix: float
     """The detector; the halo's pixels are inside the price."""
     encode_j_per_mpix: float
-    """Progressive image coding."""
+    """Progressive image coding, when it is done, the reading of the raw tile included."""
+    store_j_per_mpix: float = 0.0
+    """Keeping a tile raw: its coding cost forecast, the fast lossless codec, the raw store."""
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:
             if not getattr(self, name) >= 0:
                 raise EnergyError(f"price {name} is {getattr(self, name)}; give 0 or more")
+
+    def survey_j(self, megapixels: float) -> float:
+        """Joules of a tile in the survey without the detector: read, screened, kept raw."""
+        return sum(self.step_j(step, megapixels) for step in (EnergyStep.INGEST, EnergyStep.SCREEN, EnergyStep.STORE))
 
     def step_j(self, step: EnergyStep, megapixels: float) -> float:
         """Joules for a step over so many million scene pixels; only for steps that are paid by the pixel."""
@@ -42,6 +49,8 @@ class EnergyPrices:
                 return self.ingest_j_per_mpix * megapixels
             case EnergyStep.SCREEN:
                 return self.screen_j_per_mpix * megapixels
+            case EnergyStep.STORE:
+                return self.store_j_per_mpix * megapixels
             case EnergyStep.DETECT:
                 return self.detect_j_per_mpix * megapixels
             case EnergyStep.ENCODE:

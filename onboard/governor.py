@@ -18,7 +18,7 @@ class Effort(IntEnum):
     SKIP = 0
     """Nothing: the tile is recorded as skipped for power."""
     SCREEN_ONLY = 1
-    """Screened and encoded, not looked at by the detector."""
+    """Screened and kept, not looked at by the detector."""
     DETECT = 2
     """Everything."""
 
@@ -34,7 +34,7 @@ class GovernorState:
     reserve_j: float
     """What image processing must never touch, joules."""
     screen_only_j: float
-    """Price of one tile without the detector (ingest, screen, encode), joules."""
+    """Price of one tile without the detector (ingest, screen, store), joules."""
     detect_j: float
     """Price of one tile with the detector, joules; not below `screen_only_j`."""
     forecast_net_j: tuple[float, ...] = ()
@@ -50,6 +50,11 @@ class Decision:
     reason: str
     """The numbers behind it, for the record."""
 
+    @property
+    def is_allowed(self) -> bool:
+        """Whether anything may be done."""
+        return self.effort is not Effort.SKIP
+
 
 def decide(state: GovernorState) -> Decision:
     """The highest effort that leaves the reserve untouched up to the end of the forecast."""
@@ -62,6 +67,14 @@ def decide(state: GovernorState) -> Decision:
             return Decision(effort=effort, reason=reason_text([*refused, figures], state))
         refused.append(figures)
     return Decision(effort=Effort.SKIP, reason=reason_text(refused, state))
+
+
+def may_spend(price_j: float, state: GovernorState) -> Decision:
+    """Whether work of one price leaves the reserve untouched up to the end of the forecast: SCREEN_ONLY where it does, else SKIP."""
+    lowest_j = lowest_after(price_j, state)
+    figures = f"costs {price_j:.2f} J and leaves {lowest_j:.1f} J at the lowest point"
+    effort = Effort.SCREEN_ONLY if lowest_j >= state.reserve_j else Effort.SKIP
+    return Decision(effort=effort, reason=reason_text([figures], state))
 
 
 def lowest_after(price_j: float, state: GovernorState) -> float:

@@ -1,6 +1,6 @@
 """The satellite's energy in one place: battery, sunlight, loads, the governor's decisions and the ledger of joules.
 
-It is what the pipeline asks before a tile and charges after a step. Time is told to it with `advance`.
+It is what survey and coder ask before a tile and charge after a step. Time is told to it with `advance`.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ from onboard.battery import Battery
 from onboard.energy_forecast import Loads, forecast_horizon_ms, forecast_net_j
 from onboard.energy_ledger import EnergyLedger
 from onboard.energy_prices import EnergyPrices, EnergyStep
-from onboard.governor import Decision, GovernorState, decide
+from onboard.governor import Decision, GovernorState, decide, may_spend
 from onboard.meter import EnergyReading, Meter
 from onboard.sunlight import Sunlight
 
@@ -68,26 +68,31 @@ class PowerSystem:
                 self._pass_time(edge_ms)
 
     def decide(self, mpix: float) -> Decision:
-        """The effort that a tile of `mpix` million pixels may take now."""
+        """The effort that a tile of `mpix` million pixels may take in the survey now."""
+        screen_only_j = self._prices.survey_j(mpix)
+        detect_j = screen_only_j + self._prices.step_j(EnergyStep.DETECT, mpix)
+        return decide(self._state(screen_only_j, detect_j))
+
+    def may_spend(self, step: EnergyStep, mpix: float) -> Decision:
+        """Whether `step` may be done now on `mpix` million pixels: by the rule of `decide`."""
+        price_j = self._prices.step_j(step, mpix)
+        return may_spend(price_j, self._state(price_j, price_j))
+
+    def _state(self, screen_only_j: float, detect_j: float) -> GovernorState:
         until_ms = forecast_horizon_ms(self.now_ms, sunlight=self._sunlight, contacts_ms=self._contacts_ms)
-        screen_only_j = sum(
-            self._prices.step_j(step, mpix) for step in (EnergyStep.INGEST, EnergyStep.SCREEN, EnergyStep.ENCODE)
-        )
-        return decide(
-            GovernorState(
-                charge_j=self.battery.charge_j,
-                capacity_j=self.battery.capacity_j,
-                reserve_j=self._reserve_j,
-                screen_only_j=screen_only_j,
-                detect_j=screen_only_j + self._prices.step_j(EnergyStep.DETECT, mpix),
-                forecast_net_j=forecast_net_j(
-                    self.now_ms,
-                    until_ms,
-                    sunlight=self._sunlight,
-                    contacts_ms=self._contacts_ms,
-                    loads=self._loads,
-                ),
-            )
+        return GovernorState(
+            charge_j=self.battery.charge_j,
+            capacity_j=self.battery.capacity_j,
+            reserve_j=self._reserve_j,
+            screen_only_j=screen_only_j,
+            detect_j=detect_j,
+            forecast_net_j=forecast_net_j(
+                self.now_ms,
+                until_ms,
+                sunlight=self._sunlight,
+                contacts_ms=self._contacts_ms,
+                loads=self._loads,
+            ),
         )
 
     @contextmanager

@@ -1,16 +1,35 @@
 """Where a point of a scene lies on Earth, well enough to tell which area of interest it is in (pure)."""
 
+from typing import Protocol
+
 from downlink.scene import Window
 from onboard.policy import Policy
-from onboard.sensor_frame import SensorFrame
+
+Corners = tuple[tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float]]
 
 
-def area_weight(policy: Policy, frame: SensorFrame, point_px: tuple[float, float]) -> float:
+class Placed(Protocol):
+    """What is known of the place of a scene: a `SensorFrame`, or the `SceneSummary` that stands for it."""
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+
+    @property
+    def footprint_lonlat(self) -> Corners | None:
+        """Corners in degrees, from the upper left, clockwise."""
+
+
+def area_weight(policy: Policy, frame: Placed, point_px: tuple[float, float]) -> float:
     """The policy's factor for a point (x, y) of a scene; 1 where the scene does not know its place."""
     return policy.area_weight(approximate_lonlat(frame, point_px))
 
 
-def approximate_lonlat(frame: SensorFrame, point_px: tuple[float, float]) -> tuple[float, float] | None:
+def approximate_lonlat(frame: Placed, point_px: tuple[float, float]) -> tuple[float, float] | None:
     """Longitude and latitude in degrees, bilinear between the corners of the footprint; None where there is none."""
     if frame.footprint_lonlat is None:
         return None

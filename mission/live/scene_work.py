@@ -161,6 +161,10 @@ class NotedEfforts:
         self.noted += str(int(decision.effort))
         return decision
 
+    def may_spend(self, step: EnergyStep, mpix: float) -> Decision:
+        """As the port decides."""
+        return self._port.may_spend(step, mpix)
+
     @contextmanager
     def charge(self, step: EnergyStep, mpix: float) -> Iterator[None]:
         """As the port does."""

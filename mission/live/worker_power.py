@@ -135,14 +135,21 @@ class WorkerPower:
 
     def decide(self, mpix: float) -> Decision:
         """The effort that a tile of `mpix` million pixels may take; comes back when there is power for it."""
-        screen_only_j = sum(
-            self._prices.step_j(step, mpix) for step in (EnergyStep.INGEST, EnergyStep.SCREEN, EnergyStep.ENCODE)
-        )
+        screen_only_j = self._prices.survey_j(mpix)
         detect_j = screen_only_j + self._prices.step_j(EnergyStep.DETECT, mpix)
         decision = self._when_allowed(
             lambda now_ms: self._budget.decide(screen_only_j=screen_only_j, detect_j=detect_j, now_ms=now_ms)
         )
         self._efforts[decision.effort] += 1
+        self._reason = decision.reason
+        return decision
+
+    def may_spend(self, step: EnergyStep, mpix: float) -> Decision:
+        """Comes back when there is power for the step: it is late, never refused."""
+        price_j = self._prices.step_j(step, mpix)
+        decision = self._when_allowed(
+            lambda now_ms: self._budget.decide(screen_only_j=price_j, detect_j=price_j, now_ms=now_ms)
+        )
         self._reason = decision.reason
         return decision
 

@@ -14,7 +14,7 @@ from onboard.detection import Detection
 from onboard.energy_prices import EnergyStep
 from onboard.errors import SceneTooLargeError, TileReadError
 from onboard.governor import Decision, Effort
-from onboard.pipeline import DETECTIONS_LIMIT, PipelineSettings, ScenePipeline
+from onboard.pipeline import DETECTIONS_LIMIT, PipelineSettings, ScenePipeline, TilePixels
 from onboard.policy import AreaInterest, load_policy
 from onboard.screening import ScreeningSettings
 from onboard.sensor_frame import SensorFrame
@@ -83,14 +83,20 @@ class BrightPixelDetector:
 
 
 class Allowing:
-    """An energy port that grants efforts in turn, the last one for ever, and notes what is charged."""
+    """An energy port that grants efforts in turn, the last one for ever, so many codings, and notes what is charged."""
 
-    def __init__(self, *efforts):
-        self.efforts, self.charged = list(efforts or (Effort.DETECT,)), []
+    def __init__(self, *efforts, codings=1_000_000):
+        self.efforts, self.charged, self.codings = list(efforts or (Effort.DETECT,)), [], codings
 
     def decide(self, mpix):
         effort = self.efforts.pop(0) if len(self.efforts) > 1 else self.efforts[0]
         return Decision(effort=effort, reason=f"{effort.name} for {mpix:.4f} Mpix")
+
+    def may_spend(self, step, mpix):
+        assert step is EnergyStep.ENCODE
+        effort = Effort.SCREEN_ONLY if self.codings else Effort.SKIP
+        self.codings -= bool(self.codings)
+        return Decision(effort=effort, reason=f"{self.codings} left")
 
     @contextmanager
     def charge(self, step, mpix):
@@ -144,7 +150,10 @@ def test_every_tile_is_kept_coded_exactly_and_told_in_the_summary():
     assert flown.scene.summary.tile_outcomes == tuple(flown.outcomes())
     assert (flown.scene.summary.scene, flown.scene.summary.captured_ms) == (5, CAPTURED_MS)
     assert flown.scene.summary.model == "bright@0x1234"
-    assert flown.reports == list(flown.scene.tiles)
+    assert [(one.tile, one.outcome, one.pixels) for one in flown.reports] == [
+        (one.tile, one.outcome, TilePixels.RAW) for one in flown.scene.tiles
+    ]
+    assert {one.pixels for one in flown.scene.tiles} == {TilePixels.CODED}
     assert flown.detector.shown == [(4, TILE_PX + 2 * HALO_PX, TILE_PX + 2 * HALO_PX)] * 6
 
 
@@ -185,9 +194,12 @@ def test_power_decides_before_a_tile_is_even_read():
     assert screened.reason.endswith("not searched: SCREEN_ONLY for 0.0164 Mpix")
     assert "not searched" not in kept.reason
     mpix = round(128 * 128 / 1e6, 6)
-    tiles = [EnergyStep.INGEST, EnergyStep.SCREEN, EnergyStep.ENCODE]
-    tiles += [EnergyStep.INGEST, EnergyStep.SCREEN, EnergyStep.DETECT, EnergyStep.ENCODE]
+    tiles = [EnergyStep.INGEST, EnergyStep.SCREEN, EnergyStep.STORE]
+    tiles += [EnergyStep.INGEST, EnergyStep.SCREEN, EnergyStep.DETECT, EnergyStep.STORE]
     assert energy.charged[:7] == [(step, mpix) for step in tiles]
+    (chip,) = flown.scene.chips
+    chip_mpix = round(chip.window.height * chip.window.width / 1e6, 6)
+    assert energy.charged[7:] == [(EnergyStep.ENCODE, chip_mpix), *[(EnergyStep.ENCODE, mpix)] * 2]
     assert not flown.steps(FIRST_BLOCK)
     assert flown.image(FIRST_BLOCK + 1).lossless
     assert [round(one.center_px[0]) for one in flown.scene.detections] == [320]
@@ -334,7 +346,7 @@ def test_the_largest_grid_that_can_be_named_is_taken():
 
 
 def test_more_detections_than_alerts_can_name_are_cut_with_a_note(monkeypatch):
-    monkeypatch.setattr("onboard.pipeline.DETECTIONS_LIMIT", 3)
+    monkeypatch.setattr("onboard.scene_survey.DETECTIONS_LIMIT", 3)
     pixels = sea(128, 384)
     for column in (30, 90, 150, 210, 270):
         paint_ship(pixels, column, 60)

@@ -15,7 +15,9 @@ from onboard.power_system import PowerSystem
 from onboard.sunlight import Sunlight
 
 START_MS = 1_750_000_000_000
-PRICES = EnergyPrices(ingest_j_per_mpix=1.0, screen_j_per_mpix=2.0, detect_j_per_mpix=40.0, encode_j_per_mpix=10.0)
+PRICES = EnergyPrices(
+    ingest_j_per_mpix=1.0, screen_j_per_mpix=2.0, store_j_per_mpix=10.0, detect_j_per_mpix=40.0, encode_j_per_mpix=25.0
+)
 LOADS = Loads(panel_w=20.0, idle_w=6.0, radio_w=12.0)
 
 
@@ -102,7 +104,8 @@ def test_a_meter_that_does_not_start_charges_nothing_and_hides_nothing():
 WORK = st.one_of(
     st.tuples(st.just("advance"), st.integers(0, 40_000)),
     st.tuples(
-        st.sampled_from([EnergyStep.INGEST, EnergyStep.SCREEN, EnergyStep.DETECT, EnergyStep.ENCODE]), st.floats(0, 9)
+        st.sampled_from([step for step in EnergyStep if step not in (EnergyStep.TRANSMIT, EnergyStep.IDLE)]),
+        st.floats(0, 9),
     ),
 )
 
@@ -138,3 +141,12 @@ def test_a_contact_and_an_eclipse_to_come_are_paid_first():
     assert power(100 + 180 + 53.0).decide(1.0).effort is Effort.DETECT
     assert power(100 + 180 + 52.9).decide(1.0).effort is Effort.SCREEN_ONLY
     assert power(100 + 180 + 12.9).decide(1.0).effort is Effort.SKIP
+
+
+def test_a_step_on_its_own_may_be_done_down_to_the_reserve_and_no_further():
+    # Coding 1 Mpix costs 25 J; the same contact and eclipse are paid first.
+    assert power(125.0, sunlight=(), contacts=()).may_spend(EnergyStep.ENCODE, 1.0).is_allowed
+    refused = power(124.9, sunlight=(), contacts=()).may_spend(EnergyStep.ENCODE, 1.0)
+    assert not refused.is_allowed and "costs 25.00 J" in refused.reason and "reserve 100.0 J" in refused.reason
+    assert power(100 + 180 + 25.0).may_spend(EnergyStep.ENCODE, 1.0).is_allowed
+    assert not power(100 + 180 + 24.9).may_spend(EnergyStep.ENCODE, 1.0).is_allowed

@@ -1,0 +1,411 @@
+"""The survey of a scene: every tile is read, screened, searched and kept raw; summary, alerts and chips leave before any block is coded.
+
+The survey owns no clock, file or randomness: the frame reads its own pixels; the detector, the energy port and the raw tiles'
+keeper are handed in. Memory does not grow with the pixels of the scene.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+
+from downlink.alerts import BATCH_LIMIT, LARGEST_SIDE_PX
+from downlink.products import (
+    ALERT_BATCHES_LIMIT,
+    BLOCKS_LIMIT,
+    FIRST_BLOCK,
+    FIRST_CHIP,
+    SUMMARY_PRODUCT,
+    LayerAddress,
+)
+from downlink.scene import SceneSummary, TileOutcome, Window
+from onboard.chips import Chip
+from onboard.coding_forecast import BlockForecast, forecast
+from onboard.coding_queue import UncodedImage
+from onboard.detection import Detection
+from onboard.detector import Detector
+from onboard.energy_port import EnergyPort
+from onboard.energy_prices import EnergyStep
+from onboard.errors import SceneTooLargeError, SurveyNoteError, TileReadError
+from onboard.governor import Decision, Effort
+from onboard.network_input import band_key
+from onboard.policy import Policy
+from onboard.processed_scene import PipelineSettings, ProcessedScene, TilePixels, TileReport
+from onboard.raw_codec import encode_raw
+from onboard.regions import RegionCoder, within_scene
+from onboard.scene_places import area_weight, centre_px
+from onboard.screening import Screening, screen
+from onboard.sea_gate import GateVerdict, may_hold_objects
+from onboard.seam_merge import away_from_edges, merge_seams
+from onboard.sensor_frame import SensorFrame
+from onboard.survey_note import NotedForecast, SurveyNote
+from onboard.tiles import TileWindow, tile_grid
+from onboard.uncoded_tiles import UncodedTiles
+from onboard.valuation import ValuedLayer, block_points, expected_layers, value_alerts, value_summary
+from onboard.value_map import value_map
+
+Emit = Callable[[Sequence[ValuedLayer]], None]
+DETECTIONS_LIMIT: Final = BATCH_LIMIT * ALERT_BATCHES_LIMIT
+"""Detections that alerts of one scene can name; beyond it the least certain are left out, with a note."""
+
+
+@dataclass(slots=True, kw_only=True)
+class _SceneInWork:
+    """What every step needs to know of the scene, and what they have found."""
+
+    frame: SensorFrame
+    number: int
+    captured_ms: int
+    detector: Detector | None
+    """None where nothing can search this scene."""
+    found: list[Detection] = field(default_factory=list)
+    """In scene pixels, before seams are merged."""
+    forecasts: dict[int, NotedForecast] = field(default_factory=dict)
+    """By tile, of those in the raw store."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """A tile that was read, screened and found worth keeping."""
+
+    padded: np.ndarray
+    """(bands, height, width) with the halo."""
+    core: np.ndarray
+    """(bands, height, width) of the tile alone."""
+    valid: np.ndarray
+    """(height, width) of the tile."""
+    screening: Screening
+    """Outcome KEPT."""
+    verdict: GateVerdict
+    """Whether the tile may hold objects."""
+
+
+@dataclass(slots=True, kw_only=True)
+class SceneSurvey:
+    """Surveys scenes, tile by tile."""
+
+    policy: Policy
+    """What the mission values."""
+    settings: PipelineSettings
+    """How scenes are cut and judged."""
+    detector: Detector | None
+    """What looks at tiles; None flies without."""
+    energy: EnergyPort
+    """Allows effort and is charged for it."""
+    tiles: UncodedTiles
+    """Keeps the raw tiles until they are coded."""
+    emit: Emit
+    """Takes the layers."""
+    on_tile: Callable[[TileReport], None] = field(default=lambda report: None)
+    """Told of every tile done."""
+    is_kept: Callable[[int], bool] = field(default=lambda product: False)
+    """Whether an earlier attempt at this scene had all layers of a product stored: it is not made again. What is emitted
+    together must have been stored together or not at all."""
+
+    def survey(self, frame: SensorFrame, *, scene: int, captured_ms: int) -> ProcessedScene:
+        """Look at every tile of `frame` and keep what is worth it; hand summary, alerts and chips to `emit`.
+
+        A scene whose raw tiles an earlier attempt has sealed is not looked at again: what its note says is emitted, as far as it was
+        not. Raises SceneTooLargeError, before any work, for a scene that layers and alerts cannot address; StoreError where the disk
+        refuses the raw tiles: then none of them is kept.
+        """
+        require_addressable(frame, self.settings.tile_px)
+        note = self._sealed_note(scene)
+        try:
+            surveyed = self._look_at_all(frame, scene, captured_ms) if note is None else self._noted(note)
+        finally:
+            self.tiles.abandon(scene)  # does nothing once the scene is sealed
+        notes = list(surveyed.notes)
+        chips = self._emit_regions(frame, surveyed.summary, surveyed.detections, notes)
+        return replace(surveyed, chips=chips, notes=tuple(notes))
+
+    def _sealed_note(self, scene: int) -> SurveyNote | None:
+        """What an earlier attempt has noted; a scene whose note cannot be read is given up, to be looked at again."""
+        if not self.tiles.is_sealed(scene):
+            return None
+        try:
+            return self.tiles.note(scene)
+        except SurveyNoteError:
+            self.tiles.give_up(scene)
+            return None
+
+    def _look_at_all(self, frame: SensorFrame, scene: int, captured_ms: int) -> ProcessedScene:
+        """Survey every tile; then they and the note are durable."""
+        notes = list(frame.notes)
+        work = _SceneInWork(
+            frame=frame, number=scene, captured_ms=captured_ms, detector=self._usable_detector(frame, notes)
+        )
+        reports = []
+        for tile in tile_grid(frame.height, frame.width, tile_px=self.settings.tile_px, halo_px=self.settings.halo_px):
+            report = self._survey_tile(work, tile)
+            reports.append(report)
+            self.on_tile(report)
+        if unreadable := sum(report.outcome is TileOutcome.UNREADABLE for report in reports):
+            notes.append(f"the file is damaged: {unreadable} of {len(reports)} tiles cannot be read and were not sent")
+        if gated := sum(report.is_gated for report in reports):
+            notes.append(f"the sea gate found nothing to search for in {gated} of {len(reports)} tiles")
+        detections = within_scene(merge_seams(work.found), frame)
+        if len(detections) > DETECTIONS_LIMIT:
+            notes.append(f"{len(detections)} detections: only the {DETECTIONS_LIMIT} most certain are kept")
+            detections = detections[:DETECTIONS_LIMIT]
+        surveyed = ProcessedScene(
+            summary=self._summary(work, reports),
+            tiles=tuple(reports),
+            detections=tuple(detections),
+            chips=(),
+            notes=tuple(notes),
+        )
+        self.tiles.seal(SurveyNote.of(surveyed, work.forecasts, dn_offset=self.settings.dn_offset))
+        return surveyed
+
+    def _noted(self, note: SurveyNote) -> ProcessedScene:
+        """A scene of which an earlier attempt has sealed the raw tiles."""
+        waiting = set(self.tiles.raw.tiles(note.summary.scene))
+        grid = tile_grid(note.summary.height, note.summary.width, tile_px=note.summary.tile_px)
+        reports = []
+        for tile, noted in zip(grid, note.tiles, strict=True):
+            pixels = TilePixels.NOT_KEPT
+            if noted.outcome in (TileOutcome.KEPT, TileOutcome.SCREENED):
+                is_coded = self.is_kept(FIRST_BLOCK + tile.index)
+                pixels = TilePixels.CODED if is_coded else TilePixels.DISCARDED
+            reports.append(
+                TileReport(
+                    tile=tile,
+                    outcome=noted.outcome,
+                    reason=noted.reason,
+                    cloud_fraction=noted.cloud_fraction,
+                    detections=noted.detections,
+                    is_gated=noted.is_gated,
+                    pixels=TilePixels.RAW if tile.index in waiting else pixels,
+                )
+            )
+            self.on_tile(reports[-1])
+        return ProcessedScene(
+            summary=note.summary,
+            tiles=tuple(reports),
+            detections=tuple(noted.detection() for noted in note.detections),
+            chips=(),
+            notes=note.notes,
+        )
+
+    def _usable_detector(self, frame: SensorFrame, notes: list[str]) -> Detector | None:
+        if self.detector is None:
+            notes.append("no detector: tiles are screened and kept, nothing is searched")
+            return None
+        present = {band_key(name) for name in frame.band_names}
+        missing = [name for name in self.detector.model.bands if band_key(name) not in present]
+        if missing:
+            notes.append(
+                f"detector {self.detector.model.label} needs {', '.join(missing)}, the scene has "
+                f"{', '.join(frame.band_names)}: nothing is searched; name the bands in [sensor] band_names"
+            )
+            return None
+        return self.detector
+
+    # ---- one tile
+
+    def _survey_tile(self, work: _SceneInWork, tile: TileWindow) -> TileReport:
+        decision = self.energy.decide(_mpix(tile.core))
+        product = FIRST_BLOCK + tile.index
+        if decision.effort is Effort.SKIP:
+            # Its block is on its way: the summary must not say otherwise.
+            outcome, pixels = TileOutcome.POWER, TilePixels.NOT_KEPT
+            reason = decision.reason
+            if self.is_kept(product):
+                outcome, pixels = TileOutcome.SCREENED, TilePixels.CODED
+                reason = f"coded in an earlier attempt; not searched: {reason}"
+            return TileReport(tile=tile, outcome=outcome, reason=reason, pixels=pixels)
+        looked = self._look(work, tile)
+        if isinstance(looked, TileReport):
+            return looked
+        outcome, reason, seen = self._searched(work, tile, looked, decision)
+        pixels = TilePixels.CODED
+        if not self.is_kept(product):
+            pixels = self._keep(work, tile, looked, seen)
+        work.found.extend(seen)
+        return TileReport(
+            tile=tile,
+            outcome=outcome,
+            reason=reason,
+            cloud_fraction=looked.screening.cloud_fraction,
+            detections=len(seen),
+            is_gated=work.detector is not None and not looked.verdict.passes,
+            pixels=pixels,
+        )
+
+    def _look(self, work: _SceneInWork, tile: TileWindow) -> _Look | TileReport:
+        """Read and screen a tile; its report where that is the end of it."""
+        frame, mpix = work.frame, _mpix(tile.core)
+        try:
+            with self.energy.charge(EnergyStep.INGEST, mpix):
+                padded = frame.read_around(tile.core, tile.padded)
+                valid = frame.valid(tile.core)
+        except TileReadError as error:
+            return TileReport(tile=tile, outcome=TileOutcome.UNREADABLE, reason=str(error))
+        halo = self.settings.halo_px
+        core = padded[:, halo : halo + tile.core.height, halo : halo + tile.core.width]
+        with self.energy.charge(EnergyStep.SCREEN, mpix):
+            reflectance = self._reflectance(core)
+            screening = screen(reflectance, valid, frame.band_names, self.settings.screening)
+            if screening.outcome is not TileOutcome.KEPT:
+                return TileReport(
+                    tile=tile,
+                    outcome=screening.outcome,
+                    reason=screening.reason,
+                    cloud_fraction=screening.cloud_fraction,
+                )
+            verdict = may_hold_objects(reflectance, valid, frame.band_names, self.settings.sea_gate)
+        return _Look(padded=padded, core=core, valid=valid, screening=screening, verdict=verdict)
+
+    def _searched(
+        self, work: _SceneInWork, tile: TileWindow, looked: _Look, decision: Decision
+    ) -> tuple[TileOutcome, str, list[Detection]]:
+        """Outcome, reason, and detections in scene pixels."""
+        kept = looked.screening.reason
+        if work.detector is None:
+            return TileOutcome.SCREENED, f"{kept}; not searched: no detector for this scene", []
+        if not looked.verdict.passes:
+            return TileOutcome.KEPT, f"{kept}; nothing to search for: {looked.verdict.reason}", []
+        if decision.effort is not Effort.DETECT:
+            return TileOutcome.SCREENED, f"{kept}; not searched: {decision.reason}", []
+        with self.energy.charge(EnergyStep.DETECT, _mpix(tile.core)):
+            padded = self._reflectance(looked.padded)
+            seen = away_from_edges(
+                work.detector.detect(padded, work.frame.band_names),
+                size_px=padded.shape[1:],
+                margin_px=self.settings.edge_px,
+            )
+        return TileOutcome.KEPT, kept, [one.shifted(tile.padded.col, tile.padded.row) for one in seen]
+
+    def _keep(self, work: _SceneInWork, tile: TileWindow, looked: _Look, seen: Sequence[Detection]) -> TilePixels:
+        """Put the tile into the raw store, with what coding it is expected to bring."""
+        with self.energy.charge(EnergyStep.STORE, _mpix(tile.core)):
+            data = encode_raw(np.ascontiguousarray(looked.core), looked.valid)
+            expected = forecast(looked.core, looked.valid, self.policy.blocks.quality_percent)
+            points = self._expected_points(work, tile, looked, seen)
+            image = uncoded_image(
+                expected,
+                LayerAddress(scene=work.number, product=FIRST_BLOCK + tile.index, step=0),
+                points=points,
+                policy=self.policy,
+                captured_ms=work.captured_ms,
+                peak_dn=self.settings.peak_dn,
+                raw_bytes=len(data),
+            )
+            if not self.tiles.keep(image, data, now_ms=work.captured_ms):
+                return TilePixels.DISCARDED
+        work.forecasts[tile.index] = NotedForecast(size_bytes=expected.size_bytes, mse=expected.mse, points=points)
+        return TilePixels.RAW
+
+    def _expected_points(self, work: _SceneInWork, tile: TileWindow, looked: _Look, seen: Sequence[Detection]) -> float:
+        """What the block is worth as far as it is known now: its cloud by share, its detections before seams are merged."""
+        weights = value_map(tile.core, looked.valid, cloud=None, detections=seen, changed=None, weights=self.policy.map)
+        place = area_weight(self.policy, work.frame, centre_px(tile.core))
+        points = block_points(weights, self.policy.blocks, area_weight=place)
+        cloud, clear = looked.screening.cloud_fraction or 0.0, self.policy.map.clear
+        under_cloud = min(1.0, self.policy.map.cloud / clear) if clear else 1.0
+        return points * (1 - cloud * (1 - under_cloud))
+
+    def _reflectance(self, pixels: np.ndarray) -> np.ndarray:
+        """Digital numbers that start at 0, as screening and detector expect them; what is coded keeps its offset."""
+        return reflectance_of(pixels, self.settings.dn_offset)
+
+    # ---- the scene
+
+    def _emit_regions(
+        self, frame: SensorFrame, summary: SceneSummary, detections: Sequence[Detection], notes: list[str]
+    ) -> tuple[Chip, ...]:
+        """Summary and alerts first, then a chip for every cluster of detections; returns those that could be cut."""
+        coder = RegionCoder(frame=frame, summary=summary, policy=self.policy, energy=self.energy)
+        points = [coder.points(detection) for detection in detections]
+        alerts = value_alerts(
+            detections, points, scene=summary.scene, policy=self.policy, captured_ms=summary.captured_ms
+        )
+        if not self.is_kept(SUMMARY_PRODUCT):
+            self.emit((value_summary(summary, self.policy), *alerts))
+        cut: list[Chip] = []
+        for chip in coder.chips(detections):
+            if self.is_kept(FIRST_CHIP + len(cut)):
+                cut.append(chip)
+                continue
+            try:
+                layers = coder.code(chip, len(cut), sum(points[member] for member in chip.members))
+            except TileReadError as error:
+                notes.append(f"no chip around {len(chip.members)} detections: {error}")
+                continue
+            self.emit(layers)
+            cut.append(chip)
+        return tuple(cut)
+
+    def _summary(self, work: _SceneInWork, reports: Sequence[TileReport]) -> SceneSummary:
+        frame, detector = work.frame, work.detector
+        return SceneSummary(
+            scene=work.number,
+            name=frame.name,
+            captured_ms=work.captured_ms,
+            acquired_ms=None if frame.captured_ms is None else max(0, frame.captured_ms),
+            height=frame.height,
+            width=frame.width,
+            dtype=frame.dtype,
+            band_names=frame.band_names,
+            nodata=frame.nodata,
+            georeference=frame.georeference,
+            peak_dn=self.settings.peak_dn,
+            tile_px=self.settings.tile_px,
+            tile_outcomes=tuple(report.outcome for report in reports),
+            gsd_m=frame.gsd_m,
+            footprint_lonlat=frame.footprint_lonlat,
+            model=detector.model.label if detector else None,
+            classes=detector.model.classes if detector else (),
+            policy=self.policy.name,
+        )
+
+
+def uncoded_image(
+    expected: BlockForecast,
+    address: LayerAddress,
+    *,
+    points: float,
+    policy: Policy,
+    captured_ms: int,
+    peak_dn: int,
+    raw_bytes: int,
+) -> UncodedImage:
+    """A raw tile as the coding queue ranks it. `address` names step 0 of its block."""
+    layers = expected_layers(
+        expected,
+        address,
+        points=points,
+        interest=policy.blocks,
+        policy=policy,
+        captured_ms=captured_ms,
+        peak_dn=peak_dn,
+    )
+    return UncodedImage(scene=address.scene, product=address.product, layers=layers, raw_bytes=raw_bytes)
+
+
+def reflectance_of(pixels: np.ndarray, dn_offset: int) -> np.ndarray:
+    """Digital numbers from which the offset has been taken, not below 0."""
+    if dn_offset == 0:
+        return pixels
+    offset = pixels.dtype.type(dn_offset)
+    reflectance: np.ndarray = np.maximum(pixels, offset) - offset
+    return reflectance
+
+
+def require_addressable(frame: SensorFrame, tile_px: int) -> None:
+    """Raises SceneTooLargeError for a scene of more tiles or pixels than layers and alerts can name."""
+    tiles = -(-frame.height // tile_px) * -(-frame.width // tile_px)
+    if tiles > BLOCKS_LIMIT or max(frame.height, frame.width) > LARGEST_SIDE_PX:
+        raise SceneTooLargeError(
+            f"scene {frame.name} of {frame.height} x {frame.width} px has {tiles} tiles of {tile_px} px; layers name at most "
+            f"{BLOCKS_LIMIT} tiles and alerts {LARGEST_SIDE_PX} px on a side: cut it into smaller scenes",
+            height=frame.height,
+            width=frame.width,
+            tiles=tiles,
+        )
+
+
+def _mpix(window: Window) -> float:
+    return window.height * window.width / 1e6
