@@ -5,7 +5,7 @@ on the whole, and no more than the policy allows at any quality of the ladder.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
@@ -57,6 +57,8 @@ class CodedImage:
     """(height, width) bool: differs from the prediction beyond noise; None where nothing could be compared."""
     reason: str
     """Why, for people and reports."""
+    alone_bytes: int | None = None
+    """What all steps take alone, where that was tried beside a reference that was taken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,8 +120,8 @@ def code_best(
     if found is None:
         reason = "no earlier scene" if not candidates else "no earlier scene shows enough of it"
         return CodedImage(image=coder.code(None), choice=Choice.ALONE, changed=None, reason=reason)
-    image, choice, reason = _chosen(coder, found, changed, settings)
-    return CodedImage(image=image, choice=choice, changed=changed, reason=f"scene {found.candidate.scene}: {reason}")
+    chosen = _chosen(coder, found, changed, settings)
+    return replace(chosen, reason=f"scene {found.candidate.scene}: {chosen.reason}")
 
 
 def byte_ratios_measured(alone: ImageProduct, other: ImageProduct) -> np.ndarray:
@@ -148,22 +150,27 @@ def _changed(pixels: np.ndarray, valid: np.ndarray, found: FoundPrediction, sett
 
 def _chosen(
     coder: _Coder, found: FoundPrediction, changed: np.ndarray | None, settings: ReferenceSettings
-) -> tuple[ImageProduct, Choice, str]:
+) -> CodedImage:
+    def coded(image: ImageProduct, choice: Choice, reason: str, alone_bytes: int | None = None) -> CodedImage:
+        return CodedImage(image=image, choice=choice, changed=changed, reason=reason, alone_bytes=alone_bytes)
+
     if _is_unchanged(coder, found, changed, settings):
-        return coder.code(found, unchanged=True), Choice.UNCHANGED, "differs by noise alone"
+        return coded(coder.code(found, unchanged=True), Choice.UNCHANGED, "differs by noise alone")
     mean, worst = mean_ratio(found.ratios), float(found.ratios.max())
     if mean > 1 or worst > settings.clearly_worse:
-        return coder.code(None), Choice.ALONE, f"the difference was expected to take {mean:.0%} of the bytes alone"
+        return coded(
+            coder.code(None), Choice.ALONE, f"the difference was expected to take {mean:.0%} of the bytes alone"
+        )
     difference = coder.code(found)
     if mean < settings.clearly_better and worst < settings.worst_ratio - ESTIMATE_MARGIN:
-        return difference, Choice.DIFFERENCE, f"expected to take {mean:.0%} of the bytes alone"
+        return coded(difference, Choice.DIFFERENCE, f"expected to take {mean:.0%} of the bytes alone")
     alone = coder.code(None)
     ratios = byte_ratios_measured(alone, difference)
     mean, worst = mean_ratio(ratios), float(ratios.max())
     measured = f"{mean:.1%} of the bytes alone, {worst:.1%} at worst"
     if mean <= 1 - settings.least_saving and worst <= settings.worst_ratio:
-        return difference, Choice.DIFFERENCE, f"takes {measured}"
-    return alone, Choice.ALONE, f"the difference would take {measured}"
+        return coded(difference, Choice.DIFFERENCE, f"takes {measured}", sum(map(len, alone.payloads)))
+    return coded(alone, Choice.ALONE, f"the difference would take {measured}")
 
 
 ESTIMATE_MARGIN: Final = 0.05

@@ -68,7 +68,7 @@ class CodedBlock:
     reference_scene: int | None
     """The scene it leans on."""
     saved_bytes: int | None
-    """What it takes less than it would alone; None where it was coded one way only."""
+    """What all its layers take less than they would alone; None where it was coded one way only."""
     reason: str
     """Why so, for people and reports."""
 
@@ -255,6 +255,8 @@ def _coded_block(image: UncodedImage, mpix: float, layers: Sequence[ValuedLayer]
         forecast_bytes=sum(layer.size_bytes for layer in image.layers),
         choice=coded.choice,
         reference_scene=None if reference is None else reference.scene,
-        saved_bytes=None,
+        saved_bytes=None
+        if coded.alone_bytes is None
+        else coded.alone_bytes - sum(len(payload) for payload in coded.image.payloads),
         reason=coded.reason,
     )
