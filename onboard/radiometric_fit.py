@@ -11,7 +11,7 @@ from downlink.prediction import GAIN_LIMIT, GAIN_UNITS, OFFSET_LIMIT, OFFSET_UNI
 FITTED_PIXELS: Final = 1 << 13
 """The fit looks at a regular sample of at least so many pixels."""
 LEAST_PIXELS: Final = 64
-ROUNDS: Final = 3
+MOST_ROUNDS: Final = 10
 OUTLIER_SIGMAS: Final = 2.5
 """Pixels further off than so many standard deviations have changed, and are left out of the next round."""
 LEAST_SPREAD_DN: Final = 0.5
@@ -69,9 +69,11 @@ def _level_fit(pair: _Pair, usable: np.ndarray) -> _Fit:
     new, old = (_sample(levels[usable]) for levels in pair)
     kept = np.ones(len(new), bool)
     gain = 0.0
-    for _ in range(ROUNDS):
+    for _ in range(MOST_ROUNDS):
         gain, offset = _least_squares(new[kept], old[kept])
-        kept = _alike(new - gain * old - offset)
+        before, kept = kept, _alike(new - gain * old - offset)
+        if np.array_equal(before, kept):
+            break
     return _with_offset(gain, new[kept], old[kept])
 
 
@@ -82,10 +84,12 @@ def _detail_fit(pair: _Pair, usable: np.ndarray) -> _Fit:
     new, old = (_sample(np.subtract(some[..., 1:], some[..., :-1], dtype=np.float64)[both]) for some in pair)
     kept = np.ones(len(new), bool)
     gain = 0.0
-    for _ in range(ROUNDS):
+    for _ in range(MOST_ROUNDS):
         spread = float(np.vdot(old[kept], old[kept]))
         gain = max(0.0, float(np.vdot(old[kept], new[kept])) / spread) if spread else 0.0
-        kept = _alike(new - gain * old)
+        before, kept = kept, _alike(new - gain * old)
+        if np.array_equal(before, kept):
+            break
     new, old = (_sample(levels[usable]) for levels in pair)
     left = new - gain * old
     kept = _alike(left - float(np.median(left)))
@@ -113,5 +117,5 @@ def _sample(levels: np.ndarray) -> np.ndarray:
 def _least_squares(new: np.ndarray, old: np.ndarray) -> tuple[float, float]:
     mean_new, mean_old = float(new.mean()), float(old.mean())
     spread = float(np.vdot(old - mean_old, old - mean_old))
-    gain = float(np.vdot(old - mean_old, new - mean_new)) / spread if spread else 0.0
+    gain = max(0.0, float(np.vdot(old - mean_old, new - mean_new)) / spread) if spread else 0.0
     return gain, mean_new - gain * mean_old

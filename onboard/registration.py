@@ -247,8 +247,6 @@ def _step(new: np.ndarray, there: np.ndarray, both: np.ndarray) -> tuple[_Shift,
     stride = max(1, int(np.count_nonzero(both)) // FITTED_PIXELS)
     columns = np.stack([some[both][::stride] for some in (there, down, right)]).astype(np.float64)
     target = new[both][::stride].astype(np.float64)
-    spread = float(np.sqrt(np.vdot(target, target) * np.vdot(columns[0], columns[0])))
-    correlation = float(np.vdot(target, columns[0])) / spread if spread else 0.0
     kept = np.ones(len(target), bool)
     for _ in range(2):
         some = columns[:, kept]
@@ -257,7 +255,14 @@ def _step(new: np.ndarray, there: np.ndarray, both: np.ndarray) -> tuple[_Shift,
         left = np.abs(target - gain * columns[0] - moves[0] * columns[1] - moves[1] * columns[2])
         sigma = 1.4826 * float(np.median(left))
         kept = left <= max(OUTLIER_SIGMAS * sigma, 1e-12)
+    correlation = _correlation(target[kept], columns[0, kept])
     if abs(gain) < 1e-6:
         return (math.nan, math.nan), correlation, math.inf
     variance = float(np.mean(left[kept] ** 2)) * float(inverse[1, 1] + inverse[2, 2])
     return (moves[0] / gain, moves[1] / gain), correlation, math.sqrt(variance) / abs(gain)
+
+
+def _correlation(one: np.ndarray, other: np.ndarray) -> float:
+    """Of details, whose means are 0."""
+    spread = math.sqrt(float(np.vdot(one, one)) * float(np.vdot(other, other)))
+    return float(np.vdot(one, other)) / spread if spread else 0.0
