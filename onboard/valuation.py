@@ -49,9 +49,7 @@ def value_image(
 ) -> tuple[ValuedLayer, ...]:
     """The layers of a block or chip worth `points` at full quality. `address` names its step 0."""
     sizes = [len(payload) for payload in image.payloads]
-    layers = _image_layers(
-        sizes, image.weighted_mse, address, points, interest, policy, captured_ms, peak_dn
-    )
+    layers = _image_layers(sizes, image.weighted_mse, address, points, interest, policy, captured_ms, peak_dn)
     return tuple(
         ValuedLayer(layer=layer, payload=payload) for layer, payload in zip(layers, image.payloads, strict=True)
     )
