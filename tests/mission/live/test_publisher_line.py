@@ -6,7 +6,7 @@ from downlink.journal import MemoryJournal
 from downlink.products import FIRST_BLOCK, SUMMARY_PRODUCT, LayerAddress
 from downlink.record import Record, RecordKind
 from ground.store import LayerStore
-from mission.live.publication import Publication
+from mission.live.publication import LayersWanted, Publication
 from mission.live.publisher_line import PATIENCE_S, START_AGAIN_LIMIT_S, PublisherLine
 from mission.live.scene_board import LONGEST_RETRY_MS, SceneBoard
 from mission.live.structured_log import StructuredLog
@@ -19,6 +19,7 @@ class Child:
 
     def __init__(self, plan):
         self.plan, self.orders, self.has_ended, self.ended = plan, [], False, False
+        self.answers = []
 
     def give(self, order):
         self.orders.append(order)
@@ -26,6 +27,8 @@ class Child:
     def heard(self):
         if not self.orders or self.plan == "hang":
             return None
+        if self.plan == "ask" and not self.answers:
+            return LayersWanted(scene=2)
         order = self.orders.pop()
         if self.plan == "die":
             self.has_ended = True
@@ -33,7 +36,11 @@ class Child:
         return Publication(
             scene=order.scene, layers=len(order.positions), published_ms=order.now_ms, name="n", folder="n", captured_ms=0, width=1,
             height=1, detections=0, arrived_fraction=1.0, byte_exact_fraction=1.0, psnr_db=None,
+            waiting_images=3 if self.plan == "ask" else 0, missing=((2, 1),) if self.plan == "ask" else (),
         )  # fmt: skip
+
+    def answer(self, found):
+        self.answers.append(found)
 
     def end(self):
         self.has_ended = self.ended = True
@@ -48,10 +55,12 @@ class Bench:
         self.now_s = 0.0
         self.plans, self.children, self.refusals = list(plans), [], 0
         self.store = LayerStore(MemoryJournal())
+        self.said, self.told = io.StringIO(), []
         self.board = SceneBoard(MemoryJournal())
         self.line = PublisherLine(
-            self.board, StructuredLog("ground", stream=io.StringIO()), start=self._start, monotonic_s=lambda: self.now_s
-        )
+            self.board, StructuredLog("ground", stream=self.said), start=self._start, monotonic_s=lambda: self.now_s,
+            on_published=self.told.append,
+        )  # fmt: skip
         self.arrive(SUMMARY_PRODUCT)
 
     def _start(self):
@@ -128,3 +137,39 @@ def test_without_a_store_what_was_given_is_still_heard():
     assert bench.published and not bench.line.busy
     bench.line.end()
     assert bench.children[0].ended
+
+
+def test_a_child_that_asks_for_an_earlier_scene_is_told_what_is_held_of_it():
+    bench = Bench("ask")
+    bench.arrive(FIRST_BLOCK, scene=2)
+    bench.arrive(FIRST_BLOCK + 1, scene=2)
+    bench.pass_s(2)
+    (child,) = bench.children
+    (found,) = child.answers
+    expected = {LayerAddress(scene=2, product=product, step=0) for product in (FIRST_BLOCK, FIRST_BLOCK + 1)}
+    assert dict(found.positions) == {one: bench.store.position(one) for one in expected}
+    assert bench.published and bench.told == [bench.board.scenes[1].publication]
+    assert "images wait for their reference" in bench.said.getvalue()
+
+
+def test_a_child_that_asks_waits_while_there_is_no_core():
+    bench = Bench("ask")
+    store, bench.store = bench.store, None
+    bench.line.turn(store, 0)
+    bench.pass_s(5)
+    assert bench.children[0].answers == [] and bench.line.busy
+    bench.store = store
+    bench.pass_s(1)
+    assert len(bench.children[0].answers) == 1 and bench.published
+
+
+def test_a_child_that_ends_while_it_waits_for_an_answer_is_asked_no_more():
+    bench = Bench("ask", "publish")
+    store, bench.store = bench.store, None
+    bench.line.turn(store, 0)
+    bench.pass_s(1)
+    bench.children[0].has_ended = True
+    bench.pass_s(1)
+    bench.store = store
+    bench.pass_s(30)
+    assert bench.children[0].answers == bench.children[1].answers == [] and bench.published

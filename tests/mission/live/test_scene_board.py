@@ -192,3 +192,24 @@ def test_a_clock_that_is_set_makes_no_rest_longer_or_shorter(step_ms):
     assert bench.order() is None
     bench.now_ms += 1
     assert bench.order() is not None
+
+
+def test_a_scene_that_waits_for_a_reference_is_published_again_once_layers_of_it_come_and_not_before():
+    bench = Bench()
+    bench.arrive(address(1, FIRST_BLOCK), address(5, SUMMARY_PRODUCT), address(5, FIRST_BLOCK))
+    waiting = bench.published(bench.order(), waiting_images=2, missing=((1, 1), (2, 0)))
+    bench.board.take(waiting, bench.now_ms)
+    bench.now_ms += 10 * SHORTEST_REST_MS
+    bench.arrive(address(3, FIRST_BLOCK))
+    assert bench.order() is None
+    bench.arrive(address(2, FIRST_BLOCK))
+    assert bench.order().scene == 5
+    again = SceneBoard(bench.notes)
+    again.adopt(bench.store)
+    assert again.scenes[5].publication == waiting
+    assert again.next_order(bench.store, bench.now_ms).scene == 5
+    bench.board.take(bench.published(bench.order(), waiting_images=1, missing=((1, 1), (2, 1))), bench.now_ms)
+    bench.now_ms += 10 * SHORTEST_REST_MS
+    assert bench.order() is None
+    bench.arrive(address(1, FIRST_BLOCK, 1))
+    assert bench.order().scene == 5
