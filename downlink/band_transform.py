@@ -33,7 +33,7 @@ LEAST_SAVING: Final = 0.02
 CODED_BITS_FLOOR: Final = 0.7
 """A band whose details are weaker than this many DN costs no fewer bits for it: rounding makes noise of its own."""
 FITTED_PIXELS: Final = 1 << 15
-"""Rows are left out of the fit at regular distances where an image has more pixels than this."""
+"""Of larger images every n-th row is looked at, n odd, so that about so many pixels are."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +219,7 @@ def fit_band_transform(samples: np.ndarray, valid: np.ndarray) -> BandTransform 
     bands, height, width = samples.shape
     if not 2 <= bands <= MOST_BANDS:
         return None
-    stride = max(1, height * width // FITTED_PIXELS)
+    stride = height * width // FITTED_PIXELS | 1
     covariance = _detail_covariance(samples, valid, stride)
     if covariance is None:
         return None

@@ -1,7 +1,8 @@
 """What a step of an image leaves wrong, measured on the pixels as the ground has them (pure numpy).
 
-Not every row is looked at: of an image with more than `MEASURED_PIXELS` pixels and at least `LEAST_ROWS` rows a regular sample is,
-every n-th from the middle of the first n on. Neighbouring rows go wrong alike, so the sample says what all of them would.
+Of an image of `SAMPLED_FROM_ROWS` rows or more every third row is measured, from the second on. Neighbouring rows go wrong alike, but a
+wavelet coder leaves more in some rows of its dyadic grid than in others, so the distance must be odd: every fourth row misstates the
+error by up to a fifth, every third by 0.6 % (root mean square over tiles of Sentinel-2 harbours, 1.8 % at most).
 """
 
 from dataclasses import dataclass
@@ -9,10 +10,10 @@ from typing import Final
 
 import numpy as np
 
-MEASURED_PIXELS: Final = 1 << 16
-"""Of larger images every n-th row is measured, so that about so many pixels are."""
-LEAST_ROWS: Final = 64
-"""Rows that are measured where an image has them."""
+ROW_STRIDE: Final = 3
+"""Odd, so that all rows of the dyadic grid have their turn."""
+SAMPLED_FROM_ROWS: Final = 192
+"""All rows of lower images are measured."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +36,15 @@ class DistortionMeter:
         self, pixels: np.ndarray, valid: np.ndarray, weights: np.ndarray | None, *, all_rows: bool = False
     ) -> None:
         """`pixels` (bands, h, w), `valid` (h, w) bool, `weights` (h, w) of 0 or more; None weighs all valid pixels alike."""
-        height, width = valid.shape
-        stride = 1 if all_rows else max(1, min(height // LEAST_ROWS, height * width // MEASURED_PIXELS))
-        sampled = slice(stride // 2, None, stride)
+        sampled = slice(None)
+        if not all_rows and len(valid) >= SAMPLED_FROM_ROWS:
+            sampled = slice(ROW_STRIDE // 2, None, ROW_STRIDE)
         mattering = valid if weights is None else valid & (weights > 0)
         if not mattering[sampled].any():
             sampled = slice(None)
         self.rows: slice = sampled
         """The rows that are looked at."""
-        self._pixels = pixels[:, sampled].astype(np.float32)
+        self._pixels = pixels[:, sampled]
         self._valid = valid[sampled].astype(np.float64)
         self._weights = self._valid if weights is None else weights[sampled] * self._valid
 
@@ -51,7 +52,7 @@ class DistortionMeter:
         """Of `rebuilt`, the sampled rows (bands, rows, w) of an image."""
         error = np.zeros(self._valid.shape)
         for band, other in zip(self._pixels, rebuilt, strict=True):
-            difference = band - other
+            difference = np.subtract(band, other, dtype=np.float32)
             error += np.multiply(difference, difference, dtype=np.float64)
         mse = self._mean(error, self._valid)
         return Distortion(

@@ -8,8 +8,9 @@ their band before coding, so that their edge costs no bits, and set again after 
 band calls invalid have values of their own, which are coded as they are.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from downlink.errors import LayerError
 from downlink.image_distortion import NO_DISTORTION, Distortion, DistortionMeter, never_rising
 from downlink.image_header import ImageHeader, distortion_code, pack_header
 from downlink.image_layers import pixel_check, rebuilt_pixels
-from downlink.jpeg2000 import codestream_shape, decode_layers, encode_layers, tight_shape
+from downlink.jpeg2000 import codestream_shape, decode_layers, encode_layers, one_thread, tight_shape
 from downlink.prediction import Predicted
 from downlink.scene import Window
 
@@ -48,13 +49,15 @@ def encode_image(
     weights: np.ndarray | None = None,
     predicted: Predicted | None = None,
     unchanged: bool = False,
+    settled_mse: float = 0.0,
 ) -> ImageProduct:
     """Code the pixels (bands, height, width) of a window into one payload per entry of `quality_percent`.
 
     `valid` is (height, width) bool and travels exactly. With `predicted` there is one payload more, the first, which is the prediction;
     `unchanged` leaves out all between it and the exact pixels. Distortion is measured by decoding each step, on a regular sample of rows
     (`downlink.image_distortion`), on the pixels as the ground has them; `weights` (height, width), 0 or more, say what each pixel
-    matters in `weighted_mse`.
+    matters in `weighted_mse`. Steps behind one that leaves no more than `settled_mse` in both are not decoded: they are stated to leave
+    as much, which is more than they do.
 
     Raises CodestreamError for arrays that cannot be coded, LayerError for a window, mask, weights or prediction that do not fit.
     """
@@ -68,7 +71,8 @@ def encode_image(
     components = samples if transform is None else transform.forward(samples)
     plain = codestream_shape(pixels, levels=levels, qualities=len(percents))
     shape = tight_shape(components, plain)
-    layers = encode_layers(components, shape, _of_component_bits(percents, plain.bits / shape.bits))
+    with one_thread():
+        layers = encode_layers(components, shape, _of_component_bits(percents, plain.bits / shape.bits))
     header = ImageHeader(
         window=window,
         shape=shape,
@@ -80,7 +84,14 @@ def encode_image(
         filled=filled,
         reference=None if predicted is None else predicted.reference.pack(),
     )
-    measured = _measured(_Original(pixels=pixels, valid=valid, weights=weights), header, layers, predicted)
+    comparison = _Comparison(
+        header=header,
+        predicted=None if predicted is None else predicted.pixels,
+        sampled=DistortionMeter(pixels, valid, weights),
+        whole=DistortionMeter(pixels, valid, weights, all_rows=True),
+    )
+    with one_thread():
+        measured = comparison.steps(layers, settled_mse)
     first = pack_header(replace(header, distortion_codes=bytes(distortion_code(step.mse) for step in measured)))
     return ImageProduct(
         window=window,
@@ -91,18 +102,38 @@ def encode_image(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Original:
-    """What steps are compared with."""
+class _Comparison:
+    """What is rebuilt from steps, compared with the image."""
 
-    pixels: np.ndarray
-    """(bands, height, width)."""
-    valid: np.ndarray
-    """(height, width) bool."""
-    weights: np.ndarray | None
-    """(height, width), what each pixel matters."""
+    header: ImageHeader
+    """Says how components become pixels."""
+    predicted: np.ndarray | None
+    """What the first step shows."""
+    sampled: DistortionMeter
+    """Looks at a sample of rows."""
+    whole: DistortionMeter
+    """Looks at all, where nothing is wrong in the sample."""
 
-    def meter(self, *, all_rows: bool = False) -> DistortionMeter:
-        return DistortionMeter(self.pixels, self.valid, self.weights, all_rows=all_rows)
+    def steps(self, layers: Sequence[bytes], settled_mse: float) -> list[Distortion]:
+        """What each step leaves wrong; nothing is left by the last."""
+        steps, predicted = [], self.predicted
+        if predicted is not None:
+            steps.append(self._distortion(lambda rows: predicted[:, rows]))
+        for count in range(1, len(layers)):
+            if steps and max(steps[-1].mse, steps[-1].weighted_mse) <= settled_mse:
+                steps.append(steps[-1])
+            else:
+                components = decode_layers(self.header.shape, layers[:count])
+                steps.append(self._distortion(partial(self._rebuilt, components)))
+        return never_rising([*steps, NO_DISTORTION])
+
+    def _distortion(self, rebuilt: Callable[[slice], np.ndarray]) -> Distortion:
+        step = self.sampled.distortion(rebuilt(self.sampled.rows))
+        return step if step.mse and step.weighted_mse else self.whole.distortion(rebuilt(self.whole.rows))
+
+    def _rebuilt(self, components: np.ndarray, rows: slice) -> np.ndarray:
+        predicted = None if self.predicted is None else self.predicted[:, rows]
+        return rebuilt_pixels(components[:, rows], self.header, predicted)
 
 
 def _require_fit(
@@ -144,28 +175,3 @@ def _band_means(samples: np.ndarray, valid: np.ndarray) -> np.ndarray:
 def _of_component_bits(quality_percent: Sequence[float], share: float) -> list[float]:
     """Percentages of the raw pixels as percentages of components of more bits; 100 stays, it stands for lossless."""
     return [percent if percent == 100 else percent * share for percent in quality_percent]
-
-
-def _measured(
-    original: _Original, header: ImageHeader, layers: Sequence[bytes], predicted: Predicted | None
-) -> list[Distortion]:
-    """What each step leaves wrong; nothing is left by the last."""
-    meter = original.meter()
-    steps = []
-    if predicted is not None:
-        steps.append(_distortion(meter, original, predicted.pixels))
-    for count in range(1, len(layers)):
-        components = decode_layers(header.shape, layers[:count])
-        rows = None if predicted is None else predicted.pixels[:, meter.rows]
-        step = meter.distortion(rebuilt_pixels(components[:, meter.rows], header, rows))
-        if step.mse == 0 or step.weighted_mse == 0:  # the rows that were not looked at may be wrong
-            everything = None if predicted is None else predicted.pixels
-            step = original.meter(all_rows=True).distortion(rebuilt_pixels(components, header, everything))
-        steps.append(step)
-    return never_rising([*steps, NO_DISTORTION])
-
-
-def _distortion(meter: DistortionMeter, original: _Original, pixels: np.ndarray) -> Distortion:
-    """Of whole pixels: on all rows where nothing seems wrong."""
-    step = meter.distortion(pixels[:, meter.rows])
-    return step if step.mse and step.weighted_mse else original.meter(all_rows=True).distortion(pixels)

@@ -4,7 +4,8 @@ Samples are coded reversibly (5/3), so that the same stream goes from a coarse p
 """
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +18,14 @@ from downlink.errors import CodestreamError
 
 SMALLEST_TILE_PX = 64
 """The driver refuses smaller tile sizes; it clips the tile of a smaller image to that image."""
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Within it images are coded and decoded by the calling thread alone: others have work of their own, and waking them takes longer
+    than a small image does."""
+    with rasterio.Env(GDAL_NUM_THREADS="1"):
+        yield
 
 
 def codestream_shape(pixels: np.ndarray, *, levels: int, qualities: int) -> CodestreamShape:
