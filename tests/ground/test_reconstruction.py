@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from downlink.errors import MissingReferenceError
 from downlink.image_encoding import encode_image
 from downlink.image_layers import DecodedImage, ImageAssembly
 from downlink.scene import SceneSummary, Window
@@ -21,6 +22,7 @@ from ground.reconstruction import (
     reconstruct,
     tile_windows,
 )
+from ground.waiting_images import WaitingImages
 
 HEIGHT, WIDTH = 40, 56
 MakeSummary = Callable[..., SceneSummary]
@@ -245,3 +247,28 @@ def test_a_rebuilt_scene_gives_its_windows_back(make_summary: MakeSummary, make_
     for part in rebuilt.windows():
         joined[:, *part.window.slices] = part.pixels
     np.testing.assert_array_equal(joined, original)
+
+
+def test_images_that_wait_for_a_reference_are_left_out_and_counted_once(
+    make_summary: MakeSummary, make_image: MakeImage
+):
+    summary = make_summary()
+    original = np.full((4, 40, 56), 900, np.uint16)
+    windows = list(tile_windows(summary))
+    shown = make_image(original, windows[0], lossless=True)
+
+    def waits(product: int) -> DecodedImage:
+        raise MissingReferenceError("not here", scene=3, product=product, steps=2)
+
+    held = [
+        UndecodedImage(window=windows[0], decode=lambda: shown, product=1),
+        *(UndecodedImage(window=windows[n], decode=lambda n=n: waits(n % 2 + 1), product=n + 1) for n in (1, 2, 3)),
+    ]
+    waiting = WaitingImages()
+    for _ in range(2):
+        parts = list(rebuild_windows(summary, decoded_on_demand(held, waiting)))
+    assert parts[0].valid.all() and not any(part.valid.any() for part in parts[1:])
+    assert len(waiting) == 3 and waiting.scenes == (3,)
+    assert [(one.scene, one.product, one.steps) for one in waiting.references] == [(3, 1, 2), (3, 2, 2)]
+    with pytest.raises(MissingReferenceError):
+        list(rebuild_windows(summary, decoded_on_demand(held)))

@@ -1,5 +1,8 @@
 """The onboard store of references: what is offered, what goes first, what a restart, damage and a second process find."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -303,3 +306,26 @@ def test_what_lies_under_what():
     assert not lies_under(summary(1), summary(2, georeference=georeference(row=33.0)), least_share=0.5)
     assert not lies_under(summary(1), summary(2, band_names=("B02", "B09")), least_share=0.5)
     assert not lies_under(summary(1), summary(2, georeference=georeference(crs="EPSG:1")), least_share=0.5)
+
+
+def test_a_file_that_a_crash_left_half_written_is_not_seen_and_replaced(tmp_path):
+    store = ReferenceStore(tmp_path, capacity_bytes=ROOM)
+    take(store, 1, 0, steps=2)
+    layers = layers_of(1, 0)
+    half = tmp_path / "00000001" / "0001.layers.unfinished"
+    half.write_bytes(layers[address(1, 0)][:20])
+    for one in (store, ReferenceStore(tmp_path, capacity_bytes=ROOM)):
+        assert asked(one)[0].blocks[0].steps == 2
+    assert store.used_bytes == ReferenceStore(tmp_path, capacity_bytes=ROOM).used_bytes
+    store.take(address(1, 0, 2), layers[address(1, 0, 2)])
+    assert asked(store)[0].blocks[0].steps == 3 and not half.exists()
+
+
+def test_taking_and_forgetting_need_nothing_that_decodes_pixels(tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from onboard.reference_store import ReferenceStore;"
+        f"s = ReferenceStore(Path({str(tmp_path)!r}), capacity_bytes=99); s.forget(None);"
+        "print([n for n in ('rasterio', 'scipy', 'onboard.reference_candidates') if n in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
