@@ -1,0 +1,149 @@
+"""The sea gate: a tile of open water in which nothing is brighter than the sea has nothing to search for.
+
+Water is dark in near infrared and its brightness changes slowly, while every vessel, platform and shore is far brighter than the
+water beside it in near infrared or in red or green. The gate looks at blocks of 16 x 16 pixels and stops a tile only when all of
+this holds:
+
+* every block is water: near infrared is darker than green, and low;
+* the water is even: the robust spread of pixels around the mean of their block, and so the limit that follows from it, is small;
+* no pixel in near infrared, red or green is brighter than the darkest of its own and the eight blocks around it by more than the
+  floor, or by more than `spreads` robust spreads where that is more.
+
+Whatever it cannot judge passes: 8-bit samples, whose reflectance is not known, scenes without the three bands, haze, glint, foam
+and coasts, all of which are bright or uneven.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from onboard.cloud import BandRole, CloudSettings, band_roles
+
+BLOCK_PX: Final = 16
+"""Edge of a block: a few times the width of a ship, little beside a swell or a gradient of glint."""
+_GRID_ROWS, _GRID_COLUMNS = 8, 4
+"""Means are taken over every such row and column: 8 pixels of a block."""
+SIGMA_PER_QUARTILE_RANGE: Final = 1 / 1.349
+"""Standard deviation of a normal distribution over the distance between its quartiles."""
+
+_SEARCHED: Final = (BandRole.NIR, BandRole.RED, BandRole.GREEN)
+
+
+class SeaGate(BaseModel):
+    """Limits of the gate. Reflectances are fractions of 1."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    enabled: bool = True
+    """Off: every tile passes."""
+    reflectance_gain: float = Field(default=1e-4, gt=0)
+    """Reflectance per digital number of a uint16 scene."""
+    max_water_nir: float = Field(default=0.08, gt=0)
+    """Water is no brighter than this in near infrared; haze, glint and shallows may be."""
+    spreads: float = Field(default=8.0, gt=0)
+    """Robust standard deviations above its surroundings that the brightest of a tile's pixels of water reaches."""
+    floor: float = Field(default=0.015, gt=0)
+    """What does not rise above its surroundings by this is no object, however even the water is."""
+    largest_rise: float = Field(default=0.03, gt=0)
+    """Water so uneven that its own pixels may rise by more than this passes."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GateVerdict:
+    """What the gate says of one tile."""
+
+    passes: bool
+    """Whether the tile may hold objects."""
+    reason: str
+    """Why, with the number that decided."""
+
+
+def may_hold_objects(
+    pixels: NDArray[Any], valid: NDArray[np.bool_], band_names: tuple[str, ...], gate: SeaGate
+) -> GateVerdict:
+    """Judge one tile of `pixels` (bands, height, width), digital numbers from 0 up, with `valid` (height, width).
+
+    Raises ValueError when the arrays do not fit together.
+    """
+    if pixels.ndim != 3 or valid.shape != pixels.shape[1:] or len(pixels) != len(band_names):
+        raise ValueError(f"cannot judge {pixels.shape} with validity of {valid.shape} as bands {', '.join(band_names)}")
+    if not gate.enabled:
+        return GateVerdict(passes=True, reason="sea gate off")
+    roles = band_roles(band_names, CloudSettings())
+    if pixels.dtype != np.uint16 or any(role not in roles for role in _SEARCHED):
+        return GateVerdict(passes=True, reason="sea not judged from these bands")
+    bands = [_whole_blocks(pixels[roles[role]]) for role in _SEARCHED]
+    where = None if valid.all() else _whole_blocks(valid)
+    if where is not None:
+        # Pixels without data become water like the rest: neither bright nor darker than what is around.
+        bands = [_filled(band, where) for band in bands]
+    levels = [_level(band) for band in bands]
+    nir, green = levels[0].means, levels[2].means
+    brightest = float(nir.max()) * gate.reflectance_gain
+    if brightest > gate.max_water_nir or np.any(nir >= green):
+        return GateVerdict(passes=True, reason=f"not all open water: near infrared up to {brightest:.3f}")
+    for role, band, level in zip(_SEARCHED, bands, levels, strict=True):
+        limit = max(gate.spreads * level.sigma * gate.reflectance_gain, gate.floor)
+        if limit > gate.largest_rise:
+            return GateVerdict(passes=True, reason=f"uneven water: its own {role.value} may rise by {limit:.3f}")
+        rise = _largest_rise(band, level.means) * gate.reflectance_gain
+        if rise > limit:
+            return GateVerdict(
+                passes=True, reason=f"{role.value} rises by {rise:.3f} above the sea around it, water by {limit:.3f}"
+            )
+    return GateVerdict(passes=False, reason=f"open sea and nothing above it, near infrared up to {brightest:.3f}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Level:
+    """How bright a band is, block by block."""
+
+    means: NDArray[np.int32]
+    """(block rows, block columns), digital numbers."""
+    sigma: float
+    """Robust standard deviation of the pixels of all blocks around these, in digital numbers."""
+
+
+def _whole_blocks(band: NDArray[Any]) -> NDArray[Any]:
+    """A band (height, width), its last rows and columns taken twice where it ends within a block."""
+    rows, columns = (-side % BLOCK_PX for side in band.shape)
+    return np.pad(band, ((0, rows), (0, columns)), mode="edge") if rows or columns else band
+
+
+def _filled(band: NDArray[Any], where: NDArray[np.bool_]) -> NDArray[Any]:
+    """The band with the median of its valid pixels in place of the others."""
+    known = band[::_GRID_ROWS, ::_GRID_COLUMNS][where[::_GRID_ROWS, ::_GRID_COLUMNS]]
+    if not len(known):
+        known = band[where]
+    filled: NDArray[Any] = np.where(
+        where, band, np.median(known).astype(band.dtype) if len(known) else band.dtype.type(0)
+    )
+    return filled
+
+
+def _level(band: NDArray[Any]) -> _Level:
+    grid = band[_GRID_ROWS // 2 :: _GRID_ROWS, _GRID_COLUMNS // 2 :: _GRID_COLUMNS].astype(np.int32)
+    per_column, per_row = BLOCK_PX // _GRID_ROWS, BLOCK_PX // _GRID_COLUMNS
+    sums = grid[::per_column]
+    for row in range(1, per_column):
+        sums = sums + grid[row::per_column]
+    means = sum((sums[:, column::per_row] for column in range(1, per_row)), start=sums[:, ::per_row])
+    means = means // (per_column * per_row)
+    spread = np.repeat(np.repeat(means, per_column, axis=0), per_row, axis=1)
+    around = np.subtract(grid, spread, out=spread).reshape(-1)
+    ranks = [round(share * (len(around) - 1)) for share in (0.25, 0.75)]
+    low, high = np.partition(around, ranks)[ranks]
+    return _Level(means=means, sigma=float(high - low) * SIGMA_PER_QUARTILE_RANGE)
+
+
+def _largest_rise(band: NDArray[Any], means: NDArray[np.int32]) -> int:
+    """By how much the brightest pixel of any block is above the darkest block around, in digital numbers."""
+    rows, columns = means.shape
+    tops = band.reshape(rows, BLOCK_PX, -1).max(axis=1).reshape(rows, columns, BLOCK_PX).max(axis=2)
+    around = np.pad(means, 1, mode="edge")
+    darkest = np.minimum(np.minimum(around[:-2], around[1:-1]), around[2:])
+    darkest = np.minimum(np.minimum(darkest[:, :-2], darkest[:, 1:-1]), darkest[:, 2:])
+    return int((tops - darkest).max())

@@ -1,0 +1,144 @@
+"""The sea gate: even, empty water is stopped; whatever else passes, and every labelled ship of the real scenes does."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from onboard.sea_gate import GateVerdict, SeaGate, may_hold_objects
+
+SHIPS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "s2_ships"
+BANDS = ("B02", "B03", "B04", "B08")
+LEVELS = np.array([700, 550, 330, 180])
+
+
+def sea(seed: int = 0, *, sigma: float = 12, side: int = 256, brighter: int = 0) -> np.ndarray:
+    """(4, side, side) of water with swell of `sigma` DN and noise of its half."""
+    rng = np.random.default_rng(seed)
+    swell = np.sin(np.add.outer(np.arange(side) / 3.1, np.arange(side) / 5.3)) * sigma * 1.2
+    noise = rng.normal(0, sigma / 2, (4, side, side))
+    return np.clip(LEVELS[:, None, None] + brighter + swell + noise, 0, 65_535).astype(np.uint16)
+
+
+def judge(pixels: np.ndarray, valid: np.ndarray | None = None, gate: SeaGate | None = None) -> GateVerdict:
+    if valid is None:
+        valid = np.ones(pixels.shape[1:], bool)
+    return may_hold_objects(pixels, valid, BANDS, gate or SeaGate())
+
+
+@pytest.mark.parametrize("sigma", [1, 6, 12, 20])
+@pytest.mark.parametrize("side", [64, 200, 512])
+def test_empty_sea_is_stopped(sigma: float, side: int) -> None:
+    verdict = judge(sea(3, sigma=sigma, side=side))
+    assert not verdict.passes
+    assert "open sea" in verdict.reason
+
+
+def test_a_slow_gradient_of_brightness_is_sea_still() -> None:
+    """From one side of the tile to the other the water brightens by more than a small ship would."""
+    pixels = sea(4, side=512)
+    gradient = np.linspace(0, 400, 512).astype(np.uint16)
+    assert not judge(pixels + gradient).passes
+    pixels[:, 100:102, 40:43] += 350  # as bright as the far side
+    assert judge(pixels + gradient).passes
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    row=st.integers(0, 190),
+    col=st.integers(0, 190),
+    band=st.sampled_from([1, 2, 3]),
+    size=st.tuples(st.integers(1, 9), st.integers(1, 40)),
+    rise=st.integers(450, 20_000),
+)
+def test_a_ship_anywhere_in_any_of_the_bands_passes(
+    seed: int, row: int, col: int, band: int, size: tuple[int, int], rise: int
+) -> None:
+    """From 0.045 of reflectance: the faintest of the labelled Sentinel-2 ships rises by 0.049."""
+    pixels = sea(seed, side=200)
+    pixels[band, row : row + size[0], col : col + size[1]] += np.uint16(rise)
+    assert judge(pixels).passes
+
+
+def test_what_is_not_plain_open_water_passes() -> None:
+    hazy = sea(1, brighter=900)
+    assert "not all open water" in judge(hazy).reason
+    glint = sea(2, sigma=60)
+    assert "uneven water" in judge(glint).reason
+    whitecaps = sea(5)
+    rng = np.random.default_rng(5)
+    whitecaps[:, rng.integers(0, 256, 40), rng.integers(0, 256, 40)] += 300
+    coast = sea(6)
+    coast[3, :40, :50] = 2500
+    shallows = sea(7)
+    shallows[1:3, 200:] += 500
+    for pixels in (hazy, glint, whitecaps, coast, shallows):
+        assert judge(pixels).passes
+
+
+def test_what_cannot_be_judged_passes() -> None:
+    calm = sea(8)
+    valid = np.ones(calm.shape[1:], bool)
+    assert not judge(calm).passes
+    gate = SeaGate()
+    assert may_hold_objects((calm // 16).astype(np.uint8), valid, BANDS, gate).passes
+    assert may_hold_objects(calm, valid, ("B02", "B03", "B04", "pan"), gate).passes
+    assert may_hold_objects(calm[:3], valid, ("red", "green", "blue"), gate).passes
+    assert not may_hold_objects(calm, valid, ("blue", "green", "red", "nir"), gate).passes
+    assert judge(calm, gate=SeaGate(enabled=False)).passes
+    assert judge(calm, np.zeros_like(valid)).passes
+
+
+def test_pixels_without_data_neither_stop_nor_pass_a_tile() -> None:
+    pixels = sea(9)
+    valid = np.ones((256, 256), bool)
+    valid[:, :90] = False
+    empty = pixels.copy()
+    empty[:, :, :90] = 0
+    assert not judge(empty, valid).passes
+    bright = pixels.copy()
+    bright[:, :, :90] = 9000
+    assert not judge(bright, valid).passes
+    bright[3, 128, 95] += 900
+    assert judge(bright, valid).passes
+
+
+def test_the_reflectance_of_a_digital_number_is_asked_for() -> None:
+    pixels = sea(10)
+    pixels[3, 50:53, 50:52] += 250
+    assert judge(pixels).passes
+    assert not judge(pixels // 4 * 2).passes
+    assert judge(pixels // 4 * 2, gate=SeaGate(reflectance_gain=2e-4)).passes
+
+
+def test_arrays_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(ValueError, match="cannot judge"):
+        may_hold_objects(sea(), np.ones((4, 4), bool), BANDS, SeaGate())
+    with pytest.raises(ValueError, match="cannot judge"):
+        may_hold_objects(sea(), np.ones((256, 256), bool), BANDS[:3], SeaGate())
+
+
+@pytest.mark.skipif(not SHIPS.is_dir(), reason="no real Sentinel-2 scenes at ../shared/data/s2_ships")
+def test_no_labelled_ship_is_lost_and_real_sea_is_stopped() -> None:
+    rasterio = pytest.importorskip("rasterio")
+    ships = lost = stopped = 0
+    for path in sorted((SHIPS / "images").glob("*.tif")):
+        with rasterio.open(path) as scene:
+            pixels, names = scene.read(), scene.descriptions
+        labels = np.loadtxt(SHIPS / "labels_obb" / f"{path.stem}.txt", ndmin=2)
+        height, width = pixels.shape[1:]
+        centres = labels[:, 1:].reshape(-1, 4, 2).mean(axis=1) * [width, height]
+        for top in range(0, height, 128):
+            for left in range(0, width, 128):
+                tile = pixels[:, top : top + 128, left : left + 128]
+                verdict = may_hold_objects(tile, np.ones(tile.shape[1:], bool), names, SeaGate())
+                inside = (centres // 128 == (left // 128, top // 128)).all(axis=1).sum()
+                ships += inside
+                lost += 0 if verdict.passes else inside
+                stopped += not verdict.passes
+    assert ships == 257
+    assert lost == 0
+    assert stopped >= 150
