@@ -34,7 +34,7 @@ MOST_SMOOTHING: Final = 2
 """Passes that are tried."""
 SURE_CORRELATION: Final = 0.6
 """Above this a measured shift is taken, below it that of the georeferences is tried as well."""
-HEADER_BYTES: Final = 40
+HEADER_BYTES: Final = 20
 """What the header of a prediction takes beyond that of an image alone, about."""
 WORSE_COUNTS: Final = 5.0
 """A ratio above the worst allowed counts so many times as much as the mean in the ranking of predictions."""

@@ -124,8 +124,8 @@ def code_best(
     return replace(chosen, reason=f"scene {found.candidate.scene}: {chosen.reason}")
 
 
-def byte_ratios_measured(alone: ImageProduct, other: ImageProduct) -> np.ndarray:
-    """Bytes of `other` over those of `alone`, at the quality of each lossy step alone, and lossless at the end.
+def byte_ratios_measured(alone: ImageProduct, other: ImageProduct, *, slack_bytes: int = 0) -> np.ndarray:
+    """Bytes of `other`, less `slack_bytes`, over those of `alone`, at the quality of each lossy step alone, and lossless at the end.
 
     Between its steps the other's bytes are taken to rise geometrically while its squared error falls so, down to that of rounding
     at its lossless end.
@@ -135,12 +135,14 @@ def byte_ratios_measured(alone: ImageProduct, other: ImageProduct) -> np.ndarray
     errors, reached = (np.log(np.maximum(image.weighted_mse, rounding)) for image in (other, alone))
     needed = np.exp(np.interp(reached, errors[::-1], np.log(other_sizes[::-1])))
     needed[-1] = other_sizes[-1]
-    ratios: np.ndarray = needed / sizes
+    ratios: np.ndarray = (needed - slack_bytes) / sizes
     return ratios
 
 
 ROUNDING_MSE: Final = 1 / 12
 """DN squared."""
+SLACK_BYTES: Final = 64
+"""What naming a reference takes may be more than the smallest step of a small block alone: it does not count as worse."""
 
 
 def _changed(pixels: np.ndarray, valid: np.ndarray, found: FoundPrediction, settings: ReferenceSettings) -> np.ndarray:
@@ -165,8 +167,8 @@ def _chosen(
     if mean < settings.clearly_better and worst < settings.worst_ratio - ESTIMATE_MARGIN:
         return coded(difference, Choice.DIFFERENCE, f"expected to take {mean:.0%} of the bytes alone")
     alone = coder.code(None)
-    ratios = byte_ratios_measured(alone, difference)
-    mean, worst = mean_ratio(ratios), float(ratios.max())
+    mean = mean_ratio(byte_ratios_measured(alone, difference))
+    worst = float(byte_ratios_measured(alone, difference, slack_bytes=SLACK_BYTES).max())
     measured = f"{mean:.1%} of the bytes alone, {worst:.1%} at worst"
     if mean <= 1 - settings.least_saving and worst <= settings.worst_ratio:
         return coded(difference, Choice.DIFFERENCE, f"takes {measured}", sum(map(len, alone.payloads)))
