@@ -18,8 +18,15 @@ import rasterio
 from rasterio.windows import Window
 
 from downlink.housekeeping import Housekeeping
+from downlink.image_encoding import encode_image
+from downlink.image_layers import pixel_check
 from downlink.journal import FileJournal
 from downlink.layer_digest import layer_digest
+from downlink.prediction import Predicted, Reference, ReferenceBlock
+from downlink.products import FIRST_BLOCK, SUMMARY_PRODUCT, Layer, LayerAddress, Rung
+from downlink.record import OVERHEAD_BYTES
+from downlink.scene import Georeference, SceneSummary, TileOutcome, encode_summary
+from downlink.scene import Window as SceneWindow
 from ground.store import LayerStore
 from mission.link_setup import link_keys, link_profile
 from mission.live.contact_windows import ContactWindows
@@ -35,6 +42,7 @@ from onboard.ingest import open_scene
 from onboard.link_events import HousekeepingTaken, LayersCaptured
 from onboard.pipeline import ScenePipeline
 from onboard.policy import load_policy
+from onboard.valuation import ValuedLayer
 
 SIDE_PX = 192
 PATIENCE_S = 60
@@ -56,6 +64,9 @@ frame_bytes = 279
 class FreeEnergy:
     def decide(self, mpix):
         return Decision(effort=Effort.SCREEN_ONLY, reason="test")
+
+    def may_spend(self, step, mpix):
+        return Decision(effort=Effort.DETECT, reason="test")
 
     def charge(self, step, mpix):
         return nullcontext()
@@ -155,9 +166,10 @@ def ground(tmp_path, scenario):
 class Satellite:
     """The flight computer with its link driver, in the test's own process."""
 
-    def __init__(self, scenario, ground, layers):
+    def __init__(self, scenario, ground, layers, references=None):
         profile = link_profile(scenario)
-        self.computer = onboard_computer(profile, capacity_bytes=1 << 30, keys=link_keys(scenario, seed=0))
+        keys = link_keys(scenario, seed=0)
+        self.computer = onboard_computer(profile, capacity_bytes=1 << 30, keys=keys, references=references)
         self.clock = LiveClock()
         self.port = open_frame_port(
             f"udp://127.0.0.1:{ground.peer}?peer=127.0.0.1:{ground.port}",
@@ -265,6 +277,90 @@ def test_a_publisher_that_is_killed_is_replaced_and_the_radio_goes_on(ground, sc
     children = status["publisher"]["pid"]
     ground.kill()
     satellite.until(satellite.every_s(0.1, lambda: not exists(children)), "the publisher ends with its parent")
+
+
+class Forgetting:
+    """A store of references that notes what it is told."""
+
+    def __init__(self):
+        self.taken, self.forgotten = set(), []
+
+    def take(self, address, payload):
+        self.taken.add(address)
+
+    def forget(self, scene):
+        self.forgotten.append(scene)
+
+
+def predicted_scene(number, *, on):
+    """The layers of a scene whose only block is the exact difference to a block of an earlier scene; its pixels."""
+    window = SceneWindow(row=0, col=0, height=SIDE_PX, width=SIDE_PX)
+    rng = np.random.default_rng(number)
+    earlier, pixels = (rng.integers(1, 4000, (1, SIDE_PX, SIDE_PX)).astype(np.uint16) for _ in range(2))
+    valid = np.ones((SIDE_PX, SIDE_PX), bool)
+    block = ReferenceBlock(product=FIRST_BLOCK, steps=1, check=pixel_check(earlier))
+    reference = Reference(scene=on, row_shift=0, col_shift=0, blocks=(block,), gains=(4096,), offsets=(0,))
+    payloads = {}
+    for scene, image in (
+        (on, encode_image(earlier, window, valid=valid, quality_percent=(100.0,), levels=2, nodata=None)),
+        (number, encode_image(
+            pixels, window, valid=valid, quality_percent=(100.0,), levels=2, nodata=None,
+            predicted=Predicted(reference=reference, pixels=earlier),
+        )),
+    ):  # fmt: skip
+        summary = SceneSummary(
+            scene=scene, name=f"scene {scene}", captured_ms=1_767_225_600_000 + scene, height=SIDE_PX, width=SIDE_PX,
+            dtype="uint16", band_names=("B02",), nodata=None,
+            georeference=Georeference(crs_wkt=None, transform=(1, 0, 0, 0, -1, 0)), peak_dn=4000, tile_px=SIDE_PX,
+            tile_outcomes=(TileOutcome.KEPT,), gsd_m=None, footprint_lonlat=None, model=None, classes=(), policy="test",
+        )  # fmt: skip
+        payloads[LayerAddress(scene=scene, product=SUMMARY_PRODUCT, step=0)] = encode_summary(summary)
+        for step, payload in enumerate(image.payloads):
+            payloads[LayerAddress(scene=scene, product=FIRST_BLOCK, step=step)] = payload
+    return payloads, pixels
+
+
+def valued(payloads):
+    return tuple(
+        ValuedLayer(
+            layer=Layer(
+                address=one, rung=Rung.REFINEMENT, size_bytes=OVERHEAD_BYTES + len(payload), value=1000.0, half_life_s=1e9,
+                captured_ms=1_767_225_600_000,
+            ),
+            payload=payload,
+        )
+        for one, payload in payloads.items()
+    )  # fmt: skip
+
+
+def test_a_missing_reference_is_told_and_ordered_forgotten_and_its_image_shown_once_it_has_come(ground, scenario):
+    payloads, pixels = predicted_scene(5, on=4)
+    missing = LayerAddress(scene=4, product=FIRST_BLOCK, step=0)
+    late = {missing: payloads.pop(missing)}
+    references = Forgetting()
+    satellite = Satellite(scenario[1], ground, valued(payloads), references)
+    satellite.until(lambda: references.forgotten, "the order to forget")
+    assert references.forgotten == [4]
+    satellite.until(satellite.every_s(0.3, lambda: waiting_images(ground.status()) == {4: 0, 5: 1}), "its status")
+    assert "1 image waits for its reference" in ground.get("/").decode()
+    told = [
+        (one["scene"], one["images"]) for one in ground.events() if one["event"] == "images wait for their reference"
+    ]
+    assert told[0] == (5, 1)
+    satellite.driver.tell(LayersCaptured(layers=valued(late)))
+    satellite.until(satellite.every_s(0.5, lambda: exact_scenes(ground.status()) == {4, 5}), "both scenes")
+    folder = {one["scene"]: one for one in ground.status()["scenes"]}[5]["folder"]
+    with rasterio.open(ground.state / "ground" / folder / "scene.tif") as file:
+        assert np.array_equal(file.read(1), pixels[0])
+    assert references.forgotten == [4] and references.taken == payloads.keys() | late.keys()
+
+
+def waiting_images(status):
+    return {one["scene"]: one["waiting_images"] for one in status["scenes"]}
+
+
+def exact_scenes(status):
+    return {one["scene"] for one in status["scenes"] if one["byte_exact_fraction"] == 1.0}
 
 
 def exists(pid):
