@@ -58,6 +58,9 @@ class FreeEnergy:
     def decide(self, mpix: float) -> Decision:
         return Decision(effort=Effort.DETECT, reason="benchmark")
 
+    def may_spend(self, step: EnergyStep, mpix: float) -> Decision:
+        return Decision(effort=Effort.DETECT, reason="benchmark")
+
     def charge(self, step: EnergyStep, mpix: float) -> AbstractContextManager[None]:
         return nullcontext()
 
