@@ -8,6 +8,7 @@ One process takes and forgets; others may look for candidates in the same folder
 and import nothing that decodes any.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -34,11 +35,13 @@ class ReferenceStore:
     """Acknowledged layers of blocks by scene and product, bounded."""
 
     def __init__(self, folder: Path | None, *, capacity_bytes: int, cache_bytes: int = CACHE_BYTES) -> None:
-        """Takes up what the folder holds; None: memory alone. Raises StoreError for a folder that cannot be read."""
+        """Takes up what the folder holds; None: memory alone. A folder that cannot be read holds nothing."""
         self.capacity_bytes = capacity_bytes
         self._cache_bytes = cache_bytes
         self._shelf: ReferenceShelf = ReferenceMemory() if folder is None else ReferenceFiles(folder)
-        self._sizes = {scene: self._shelf.sizes_bytes(scene) for scene in self._listed()}
+        self._sizes: dict[int, dict[str, int]] = {}
+        with suppress(StoreError):
+            self._sizes.update((scene, self._shelf.sizes_bytes(scene)) for scene in self._listed())
         self._used_bytes = sum(sum(sizes.values()) for sizes in self._sizes.values())
         self._summaries: dict[int, SceneSummary | None] = {}
         self._under: dict[tuple[int, int], bool] = {}

@@ -274,8 +274,12 @@ def test_a_scene_larger_than_the_room_is_kept_in_part():
 def test_what_the_disk_refuses_is_told_with_a_remedy(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("no folder")
+    store = ReferenceStore(blocked, capacity_bytes=ROOM)
+    assert store.scenes == () and asked(store) == ()
+    with pytest.raises(StoreError, match="coded without"):
+        take(store, 1, 0)
     with pytest.raises(StoreError, match="check the folder"):
-        ReferenceStore(blocked, capacity_bytes=ROOM)
+        store.forget(None)
     store = ReferenceStore(tmp_path / "r", capacity_bytes=ROOM)
     take(store, 1, 0)
     (tmp_path / "r" / "00000002").write_text("in the way")
