@@ -133,7 +133,12 @@ class _Comparison:
 
     def _rebuilt(self, components: np.ndarray, rows: slice) -> np.ndarray:
         predicted = None if self.predicted is None else self.predicted[:, rows]
-        return rebuilt_pixels(components[:, rows], self.header, predicted)
+        return rebuilt_pixels(
+            components[:, rows],
+            transform=self.header.transform,
+            pixel_bits=self.header.pixel_bits,
+            predicted=predicted,
+        )
 
 
 def _require_fit(

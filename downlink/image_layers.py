@@ -6,11 +6,12 @@ the prediction, and the quality layers of later steps are those of the differenc
 """
 
 import binascii
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from downlink.band_transform import BandTransform
 from downlink.errors import LayerError, MissingReferenceError
 from downlink.image_header import ImageHeader, distortion, unpack_header
 from downlink.jpeg2000 import decode_layers
@@ -81,14 +82,12 @@ class ImageAssembly:
         later = [self.payloads[step] for step in range(1, count)]
         reference = _reference_of(header)
         if reference is None:
-            pixels = rebuilt_pixels(decode_layers(header.shape, [packets, *later]), header)
+            pixels = _rebuilt(header, [packets, *later])
         elif packets:
             raise LayerError(f"image at {header.window} names a reference, but {len(packets)} bytes follow its header")
         else:
             predicted = _predicted(reference, header, predict)
-            pixels = (
-                rebuilt_pixels(decode_layers(header.shape, later), header, predicted) if later else predicted.copy()
-            )
+            pixels = _rebuilt(header, later, predicted) if later else predicted.copy()
         return self._finished(pixels, header, count)
 
     def _finished(self, pixels: np.ndarray, header: ImageHeader, count: int) -> DecodedImage:
@@ -115,19 +114,30 @@ def pixel_type(pixel_bits: int) -> np.dtype:
     return np.dtype(np.uint8 if pixel_bits == 8 else np.uint16)
 
 
-def rebuilt_pixels(components: np.ndarray, header: ImageHeader, predicted: np.ndarray | None = None) -> np.ndarray:
+def rebuilt_pixels(
+    components: np.ndarray, *, transform: BandTransform | None, pixel_bits: int, predicted: np.ndarray | None = None
+) -> np.ndarray:
     """The pixels that decoded components stand for, added to the prediction where there is one, clipped to their type.
 
     `components` and `predicted` may be some rows of the image, the same ones.
     """
-    dtype = pixel_type(header.pixel_bits)
-    if header.transform is None and predicted is None:
+    dtype = pixel_type(pixel_bits)
+    if transform is None and predicted is None:
         return components.astype(dtype, copy=False)
-    samples = components if header.transform is None else header.transform.inverse(components)
+    samples = components if transform is None else transform.inverse(components)
     if predicted is not None:
         samples = samples + predicted if samples.dtype.itemsize > 2 else np.add(samples, predicted, dtype=np.int32)
     pixels: np.ndarray = np.clip(samples, 0, np.iinfo(dtype).max).astype(dtype)
     return pixels
+
+
+def _rebuilt(header: ImageHeader, layers: Sequence[bytes], predicted: np.ndarray | None = None) -> np.ndarray:
+    return rebuilt_pixels(
+        decode_layers(header.shape, layers),
+        transform=header.transform,
+        pixel_bits=header.pixel_bits,
+        predicted=predicted,
+    )
 
 
 def _reference_of(header: ImageHeader) -> Reference | None:
