@@ -207,11 +207,11 @@ def fly(seed, *, folder=None, loss=True, scenes=6, capacity_bytes=1 << 30):
 
 
 def test_nothing_wrong_is_ever_shown():
-    totals = sum(fly(seed)[2] for seed in range(10))
-    assert totals[0] > 500 and totals[1] > 20 and totals[2] > 60, "blocks are shown, wait, and are predicted"
+    totals = sum(fly(seed)[2] for seed in range(7))
+    assert totals[0] > 350 and totals[1] > 20 and totals[2] > 40, "blocks are shown, wait, and are predicted"
 
 
-@pytest.mark.parametrize("seed", range(40, 43))
+@pytest.mark.parametrize("seed", range(40, 42))
 def test_with_a_ground_that_loses_nothing_every_block_is_shown_in_the_end(seed, tmp_path):
     flight, ground, _ = fly(seed, folder=tmp_path, loss=False, capacity_bytes=60_000 if seed % 2 else 1 << 30)
     for scene in flight.originals:
