@@ -23,9 +23,10 @@ from onboard.errors import StoreError, SurveyNoteError
 from onboard.policy import Policy
 from onboard.reference_choice import Choice, CodedImage, ReferenceCandidate, code_best
 from onboard.scene_places import area_weight, centre_px
-from onboard.scene_survey import Emit, reflectance_of, uncoded_image
+from onboard.scene_survey import Emit, uncoded_image
 from onboard.screening import CLOUD_SAMPLES_PER_SIDE
 from onboard.survey_note import SurveyNote
+from onboard.tile_look import reflectance_of
 from onboard.uncoded_tiles import UncodedTiles
 from onboard.valuation import ValuedLayer, block_points, value_image
 from onboard.value_map import value_map

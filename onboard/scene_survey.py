@@ -5,6 +5,7 @@ keeper are handed in. Memory does not grow with the pixels of the scene.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -19,7 +20,7 @@ from downlink.products import (
     SUMMARY_PRODUCT,
     LayerAddress,
 )
-from downlink.scene import SceneSummary, TileOutcome, Window
+from downlink.scene import SceneSummary, TileOutcome
 from onboard.chips import Chip
 from onboard.coding_forecast import BlockForecast, forecast
 from onboard.coding_queue import UncodedImage
@@ -35,11 +36,10 @@ from onboard.processed_scene import PipelineSettings, ProcessedScene, TilePixels
 from onboard.raw_codec import encode_raw
 from onboard.regions import RegionCoder, within_scene
 from onboard.scene_places import area_weight, centre_px
-from onboard.screening import Screening, screen
-from onboard.sea_gate import GateVerdict, may_hold_objects
 from onboard.seam_merge import away_from_edges, merge_seams
 from onboard.sensor_frame import SensorFrame
 from onboard.survey_note import NotedForecast, SurveyNote
+from onboard.tile_look import DecidedTile, TileLook, looks, mpix_of, reflectance_of
 from onboard.tiles import TileWindow, tile_grid
 from onboard.uncoded_tiles import UncodedTiles
 from onboard.valuation import ValuedLayer, block_points, expected_layers, value_alerts, value_summary
@@ -65,22 +65,6 @@ class _SceneInWork:
     """By tile, of those in the raw store."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Look:
-    """A tile that was read, screened and found worth keeping."""
-
-    padded: np.ndarray
-    """(bands, height, width) with the halo."""
-    core: np.ndarray
-    """(bands, height, width) of the tile alone."""
-    valid: np.ndarray
-    """(height, width) of the tile."""
-    screening: Screening
-    """Outcome KEPT."""
-    verdict: GateVerdict
-    """Whether the tile may hold objects."""
-
-
 @dataclass(slots=True, kw_only=True)
 class SceneSurvey:
     """Surveys scenes, tile by tile."""
@@ -99,6 +83,8 @@ class SceneSurvey:
     """Takes the layers."""
     on_tile: Callable[[TileReport], None] = field(default=lambda report: None)
     """Told of every tile done."""
+    ahead: int = 0
+    """Tiles that are read and screened ahead, in a thread, of those that are searched; 0: each in its turn."""
     is_kept: Callable[[int], bool] = field(default=lambda product: False)
     """Whether an earlier attempt at this scene had all layers of a product stored: it is not made again. What is emitted
     together must have been stored together or not at all."""
@@ -137,10 +123,11 @@ class SceneSurvey:
             frame=frame, number=scene, captured_ms=captured_ms, detector=self._usable_detector(frame, notes)
         )
         reports = []
-        for tile in tile_grid(frame.height, frame.width, tile_px=self.settings.tile_px, halo_px=self.settings.halo_px):
-            report = self._survey_tile(work, tile)
-            reports.append(report)
-            self.on_tile(report)
+        grid = tile_grid(frame.height, frame.width, tile_px=self.settings.tile_px, halo_px=self.settings.halo_px)
+        with closing(looks(frame, grid, settings=self.settings, energy=self.energy, ahead=self.ahead)) as decided:
+            for one in decided:
+                reports.append(self._report(work, one))
+                self.on_tile(reports[-1])
         if unreadable := sum(report.outcome is TileOutcome.UNREADABLE for report in reports):
             notes.append(f"the file is damaged: {unreadable} of {len(reports)} tiles cannot be read and were not sent")
         if gated := sum(report.is_gated for report in reports):
@@ -205,10 +192,13 @@ class SceneSurvey:
 
     # ---- one tile
 
-    def _survey_tile(self, work: _SceneInWork, tile: TileWindow) -> TileReport:
-        decision = self.energy.decide(_mpix(tile.core))
+    def _report(self, work: _SceneInWork, decided: DecidedTile) -> TileReport:
+        """Search and keep a tile that is worth it."""
+        tile, decision, looked = decided.tile, decided.decision, decided.look
         product = FIRST_BLOCK + tile.index
-        if decision.effort is Effort.SKIP:
+        if isinstance(looked, TileReport):
+            return looked
+        if looked is None:
             # Its block is on its way: the summary must not say otherwise.
             outcome, pixels = TileOutcome.POWER, TilePixels.NOT_KEPT
             reason = decision.reason
@@ -216,9 +206,6 @@ class SceneSurvey:
                 outcome, pixels = TileOutcome.SCREENED, TilePixels.CODED
                 reason = f"coded in an earlier attempt; not searched: {reason}"
             return TileReport(tile=tile, outcome=outcome, reason=reason, pixels=pixels)
-        looked = self._look(work, tile)
-        if isinstance(looked, TileReport):
-            return looked
         outcome, reason, seen = self._searched(work, tile, looked, decision)
         pixels = TilePixels.CODED
         if not self.is_kept(product):
@@ -234,32 +221,8 @@ class SceneSurvey:
             pixels=pixels,
         )
 
-    def _look(self, work: _SceneInWork, tile: TileWindow) -> _Look | TileReport:
-        """Read and screen a tile; its report where that is the end of it."""
-        frame, mpix = work.frame, _mpix(tile.core)
-        try:
-            with self.energy.charge(EnergyStep.INGEST, mpix):
-                padded = frame.read_around(tile.core, tile.padded)
-                valid = frame.valid(tile.core)
-        except TileReadError as error:
-            return TileReport(tile=tile, outcome=TileOutcome.UNREADABLE, reason=str(error))
-        halo = self.settings.halo_px
-        core = padded[:, halo : halo + tile.core.height, halo : halo + tile.core.width]
-        with self.energy.charge(EnergyStep.SCREEN, mpix):
-            reflectance = self._reflectance(core)
-            screening = screen(reflectance, valid, frame.band_names, self.settings.screening)
-            if screening.outcome is not TileOutcome.KEPT:
-                return TileReport(
-                    tile=tile,
-                    outcome=screening.outcome,
-                    reason=screening.reason,
-                    cloud_fraction=screening.cloud_fraction,
-                )
-            verdict = may_hold_objects(reflectance, valid, frame.band_names, self.settings.sea_gate)
-        return _Look(padded=padded, core=core, valid=valid, screening=screening, verdict=verdict)
-
     def _searched(
-        self, work: _SceneInWork, tile: TileWindow, looked: _Look, decision: Decision
+        self, work: _SceneInWork, tile: TileWindow, looked: TileLook, decision: Decision
     ) -> tuple[TileOutcome, str, list[Detection]]:
         """Outcome, reason, and detections in scene pixels."""
         kept = looked.screening.reason
@@ -269,8 +232,8 @@ class SceneSurvey:
             return TileOutcome.KEPT, f"{kept}; nothing to search for: {looked.verdict.reason}", []
         if decision.effort is not Effort.DETECT:
             return TileOutcome.SCREENED, f"{kept}; not searched: {decision.reason}", []
-        with self.energy.charge(EnergyStep.DETECT, _mpix(tile.core)):
-            padded = self._reflectance(looked.padded)
+        with self.energy.charge(EnergyStep.DETECT, mpix_of(tile.core)):
+            padded = reflectance_of(looked.padded, self.settings.dn_offset)
             seen = away_from_edges(
                 work.detector.detect(padded, work.frame.band_names),
                 size_px=padded.shape[1:],
@@ -278,9 +241,9 @@ class SceneSurvey:
             )
         return TileOutcome.KEPT, kept, [one.shifted(tile.padded.col, tile.padded.row) for one in seen]
 
-    def _keep(self, work: _SceneInWork, tile: TileWindow, looked: _Look, seen: Sequence[Detection]) -> TilePixels:
+    def _keep(self, work: _SceneInWork, tile: TileWindow, looked: TileLook, seen: Sequence[Detection]) -> TilePixels:
         """Put the tile into the raw store, with what coding it is expected to bring."""
-        with self.energy.charge(EnergyStep.STORE, _mpix(tile.core)):
+        with self.energy.charge(EnergyStep.STORE, mpix_of(tile.core)):
             data = encode_raw(np.ascontiguousarray(looked.core), looked.valid)
             expected = forecast(looked.core, looked.valid, self.policy.blocks.quality_percent)
             points = self._expected_points(work, tile, looked, seen)
@@ -298,7 +261,9 @@ class SceneSurvey:
         work.forecasts[tile.index] = NotedForecast(size_bytes=expected.size_bytes, mse=expected.mse, points=points)
         return TilePixels.RAW
 
-    def _expected_points(self, work: _SceneInWork, tile: TileWindow, looked: _Look, seen: Sequence[Detection]) -> float:
+    def _expected_points(
+        self, work: _SceneInWork, tile: TileWindow, looked: TileLook, seen: Sequence[Detection]
+    ) -> float:
         """What the block is worth as far as it is known now: its cloud by share, its detections before seams are merged."""
         weights = value_map(tile.core, looked.valid, cloud=None, detections=seen, changed=None, weights=self.policy.map)
         place = area_weight(self.policy, work.frame, centre_px(tile.core))
@@ -306,10 +271,6 @@ class SceneSurvey:
         cloud, clear = looked.screening.cloud_fraction or 0.0, self.policy.map.clear
         under_cloud = min(1.0, self.policy.map.cloud / clear) if clear else 1.0
         return points * (1 - cloud * (1 - under_cloud))
-
-    def _reflectance(self, pixels: np.ndarray) -> np.ndarray:
-        """Digital numbers that start at 0, as screening and detector expect them; what is coded keeps its offset."""
-        return reflectance_of(pixels, self.settings.dn_offset)
 
     # ---- the scene
 
@@ -385,15 +346,6 @@ def uncoded_image(
     return UncodedImage(scene=address.scene, product=address.product, layers=layers, raw_bytes=raw_bytes)
 
 
-def reflectance_of(pixels: np.ndarray, dn_offset: int) -> np.ndarray:
-    """Digital numbers from which the offset has been taken, not below 0."""
-    if dn_offset == 0:
-        return pixels
-    offset = pixels.dtype.type(dn_offset)
-    reflectance: np.ndarray = np.maximum(pixels, offset) - offset
-    return reflectance
-
-
 def require_addressable(frame: SensorFrame, tile_px: int) -> None:
     """Raises SceneTooLargeError for a scene of more tiles or pixels than layers and alerts can name."""
     tiles = -(-frame.height // tile_px) * -(-frame.width // tile_px)
@@ -405,7 +357,3 @@ def require_addressable(frame: SensorFrame, tile_px: int) -> None:
             width=frame.width,
             tiles=tiles,
         )
-
-
-def _mpix(window: Window) -> float:
-    return window.height * window.width / 1e6

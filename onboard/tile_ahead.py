@@ -4,7 +4,7 @@ What runs in the thread should be GDAL, numpy or zstd work: these let the consum
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -12,7 +12,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def tile_ahead(work: Callable[[Item], Result], items: Iterable[Item], *, ahead: int) -> Iterator[Result]:
+def tile_ahead(work: Callable[[Item], Result], items: Iterable[Item], *, ahead: int) -> Generator[Result, None, None]:
     """`work(item)` for each of `items`, in their order, done in one thread up to `ahead` items before they are asked for.
 
     Items are taken in the consumer's thread, when there is room for one more. An exception of `work` is raised in place of its
@@ -24,7 +24,7 @@ def tile_ahead(work: Callable[[Item], Result], items: Iterable[Item], *, ahead: 
     return _results(work, items, ahead)
 
 
-def _results(work: Callable[[Item], Result], items: Iterable[Item], ahead: int) -> Iterator[Result]:
+def _results(work: Callable[[Item], Result], items: Iterable[Item], ahead: int) -> Generator[Result, None, None]:
     waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="tile-ahead") as thread:
         try:

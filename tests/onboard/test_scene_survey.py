@@ -1,12 +1,14 @@
 """The survey: what it keeps raw, what it emits and when, and what it does not do twice."""
 
+import threading
+
 import numpy as np
 import pytest
 
 from downlink.products import ALERTS_PRODUCT, FIRST_CHIP, SUMMARY_PRODUCT
-from downlink.scene import TileOutcome, decode_summary
+from downlink.scene import TileOutcome, Window, decode_summary
 from onboard.energy_prices import EnergyStep
-from onboard.errors import StoreError
+from onboard.errors import DetectorInputError, StoreError
 from onboard.governor import Effort
 from onboard.processed_scene import PipelineSettings, TilePixels
 from onboard.raw_codec import decode_raw
@@ -32,7 +34,7 @@ BANDS = ("B02", "B03", "B04", "B08")
 class Survey:
     """A survey into a raw store, with all it says."""
 
-    def __init__(self, raw=None, *, kept=frozenset(), energy=None, detector=None, **settings):
+    def __init__(self, raw=None, *, kept=frozenset(), energy=None, detector=None, ahead=0, **settings):
         self.raw = raw or RawStore(None, capacity_bytes=1 << 40)
         self.tiles = UncodedTiles(self.raw)
         self.batches, self.energy, self.reports = [], energy or Allowing(), []
@@ -47,6 +49,7 @@ class Survey:
             tiles=self.tiles,
             emit=self.batches.append,
             on_tile=self.reports.append,
+            ahead=ahead,
             is_kept=kept.__contains__,
         )
 
@@ -183,3 +186,30 @@ def test_a_raw_store_too_small_keeps_what_promises_most():
     account = small.tiles.account
     assert (account.kept.tiles, account.discarded.tiles) == (6, 6 - len(left))
     assert small.raw.used_bytes <= small.raw.capacity_bytes
+
+
+@pytest.mark.parametrize("ahead", [1, 2, 9])
+def test_reading_ahead_changes_nothing_but_the_order_of_work(ahead):
+    pixels = harbour()
+    damaged = Window(row=130, col=140, height=9, width=9)
+    efforts = [Effort.DETECT, Effort.SKIP, Effort.DETECT, Effort.SCREEN_ONLY, Effort.DETECT, Effort.DETECT]
+    in_turn, in_advance = (Survey(energy=Allowing(*efforts), ahead=n) for n in (0, ahead))
+    scenes = [survey.of(frame_of(pixels, damaged=damaged)) for survey in (in_turn, in_advance)]
+    assert scenes[0] == scenes[1]
+    assert TileOutcome.UNREADABLE in [tile.outcome for tile in scenes[0].tiles]
+    assert in_turn.batches == in_advance.batches
+    assert in_turn.raw.note(5) == in_advance.raw.note(5)
+    assert in_turn.energy.charged == in_advance.energy.charged
+
+
+def test_a_detector_that_fails_ends_the_thread_and_leaves_nothing_of_the_scene():
+    class Broken(BrightPixelDetector):
+        def detect(self, pixels, band_names):
+            raise DetectorInputError("no such bands", present=(), needed=())
+
+    survey = Survey(detector=Broken(), ahead=2)
+    before = threading.active_count()
+    with pytest.raises(DetectorInputError):
+        survey.of(frame_of(harbour()))
+    assert threading.active_count() == before
+    assert survey.raw.tiles(5) == () and len(survey.tiles) == 0

@@ -1,0 +1,158 @@
+"""Tiles as the survey sees them: read, screened, judged by the sea gate; one after the other, or ahead of whoever searches them."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+
+from downlink.scene import TileOutcome, Window
+from onboard.energy_port import EnergyPort
+from onboard.energy_prices import EnergyStep
+from onboard.errors import TileReadError
+from onboard.governor import Decision, Effort
+from onboard.processed_scene import PipelineSettings, TileReport
+from onboard.screening import Screening, screen
+from onboard.sea_gate import GateVerdict, may_hold_objects
+from onboard.sensor_frame import SensorFrame
+from onboard.tile_ahead import tile_ahead
+from onboard.tiles import TileWindow
+
+_Decided = tuple[TileWindow, Decision]
+Charge = Callable[[EnergyStep, float], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TileLook:
+    """A tile that was read, screened and found worth keeping."""
+
+    padded: np.ndarray
+    """(bands, height, width) with the halo."""
+    core: np.ndarray
+    """(bands, height, width) of the tile alone."""
+    valid: np.ndarray
+    """(height, width) of the tile."""
+    screening: Screening
+    """Outcome KEPT."""
+    verdict: GateVerdict
+    """Whether the tile may hold objects."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecidedTile:
+    """A tile, what it may cost, and what there is to see."""
+
+    tile: TileWindow
+    """Where."""
+    decision: Decision
+    """The effort that it may take."""
+    look: TileLook | TileReport | None
+    """Its report where reading or screening was the end of it; None where there was no energy to look."""
+
+
+def looks(
+    frame: SensorFrame, tiles: Sequence[TileWindow], *, settings: PipelineSettings, energy: EnergyPort, ahead: int
+) -> Generator[DecidedTile, None, None]:
+    """The tiles of a frame in order, each after the energy port has decided on it.
+
+    With `ahead` above 0 so many are decided on, read and screened, in a thread of their own, before they are asked for. A meter that
+    measures then finds that work in whatever step goes on meanwhile, or in INGEST while it is waited for: the sum is right.
+    Close the iterator where it may not come to its end: until then the frame belongs to it.
+    """
+    return _ahead(frame, tiles, settings, energy, ahead) if ahead else _in_turn(frame, tiles, settings, energy)
+
+
+def _in_turn(
+    frame: SensorFrame, tiles: Sequence[TileWindow], settings: PipelineSettings, energy: EnergyPort
+) -> Generator[DecidedTile, None, None]:
+    for tile in tiles:
+        decision = energy.decide(mpix_of(tile.core))
+        is_seen = decision.effort is not Effort.SKIP
+        seen = look(frame, tile, settings=settings, charge=energy.charge) if is_seen else None
+        yield DecidedTile(tile=tile, decision=decision, look=seen)
+
+
+def _ahead(
+    frame: SensorFrame, tiles: Sequence[TileWindow], settings: PipelineSettings, energy: EnergyPort, ahead: int
+) -> Generator[DecidedTile, None, None]:
+    coming = iter(tiles)
+    decided: deque[_Decided] = deque()
+    waited_for: deque[_Decided] = deque()
+
+    def decide_next() -> None:
+        if (tile := next(coming, None)) is not None:
+            decided.append((tile, energy.decide(mpix_of(tile.core))))
+            waited_for.append(decided[-1])
+
+    def begun() -> Iterator[_Decided]:
+        while decided:
+            yield decided.popleft()
+
+    def looked(item: _Decided) -> TileLook | TileReport | None:
+        tile, decision = item
+        if decision.effort is Effort.SKIP:
+            return None
+        return look(frame, tile, settings=settings, charge=lambda step, mpix: nullcontext())
+
+    for _ in range(ahead):
+        decide_next()
+    # Decided before it is waited for: a decision may take its time, and that is nothing to be paid for.
+    with closing(tile_ahead(looked, begun(), ahead=ahead)) as results:
+        while waited_for:
+            decide_next()
+            tile, decision = waited_for.popleft()
+            yield DecidedTile(tile=tile, decision=decision, look=_paid(results, mpix_of(tile.core), decision, energy))
+
+
+def _paid(
+    results: Iterator[TileLook | TileReport | None], mpix: float, decision: Decision, energy: EnergyPort
+) -> TileLook | TileReport | None:
+    """Waits for what was looked at ahead, and pays for it."""
+    if decision.effort is Effort.SKIP:
+        return next(results)
+    with energy.charge(EnergyStep.INGEST, mpix):
+        seen = next(results)
+    if not (isinstance(seen, TileReport) and seen.outcome is TileOutcome.UNREADABLE):
+        with energy.charge(EnergyStep.SCREEN, mpix):
+            pass
+    return seen
+
+
+def look(frame: SensorFrame, tile: TileWindow, *, settings: PipelineSettings, charge: Charge) -> TileLook | TileReport:
+    """Read and screen a tile; its report where that is the end of it."""
+    mpix = mpix_of(tile.core)
+    try:
+        with charge(EnergyStep.INGEST, mpix):
+            padded = frame.read_around(tile.core, tile.padded)
+            valid = frame.valid(tile.core)
+    except TileReadError as error:
+        return TileReport(tile=tile, outcome=TileOutcome.UNREADABLE, reason=str(error))
+    halo = settings.halo_px
+    core = padded[:, halo : halo + tile.core.height, halo : halo + tile.core.width]
+    with charge(EnergyStep.SCREEN, mpix):
+        reflectance = reflectance_of(core, settings.dn_offset)
+        screening = screen(reflectance, valid, frame.band_names, settings.screening)
+        if screening.outcome is not TileOutcome.KEPT:
+            return TileReport(
+                tile=tile,
+                outcome=screening.outcome,
+                reason=screening.reason,
+                cloud_fraction=screening.cloud_fraction,
+            )
+        verdict = may_hold_objects(reflectance, valid, frame.band_names, settings.sea_gate)
+    return TileLook(padded=padded, core=core, valid=valid, screening=screening, verdict=verdict)
+
+
+def reflectance_of(pixels: np.ndarray, dn_offset: int) -> np.ndarray:
+    """Digital numbers from which the offset has been taken, not below 0: as screening and detector expect them."""
+    if dn_offset == 0:
+        return pixels
+    offset = pixels.dtype.type(dn_offset)
+    reflectance: np.ndarray = np.maximum(pixels, offset) - offset
+    return reflectance
+
+
+def mpix_of(window: Window) -> float:
+    """Million pixels of a window."""
+    return window.height * window.width / 1e6
