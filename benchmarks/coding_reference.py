@@ -3,7 +3,8 @@
 Each block of the new scene is coded alone, by the choice of `onboard.reference_choice`, and as the plain difference to the earlier scene
 moved by whole pixels, with no fit. The earlier scene is what the ground would hold: decoded from its own layers at full quality,
 or from as many as 5 % or 1 % of its raw bytes give. Bytes at equal PSNR are summed over blocks, each at that PSNR against full
-scale; between two steps of the ladder bytes are taken to grow geometrically.
+scale; between two steps of the ladder bytes are taken to grow geometrically, and so from the last lossy step to the error of
+rounding at the lossless end.
 """
 
 import argparse
@@ -27,7 +28,14 @@ from downlink.image_layers import DecodedImage, ImageAssembly, pixel_check
 from downlink.prediction import GAIN_UNITS, SHIFT_UNITS, Predicted, Reference, ReferenceBlock, predict, region_of
 from downlink.reference_canvas import canvas_of
 from downlink.scene import Window
-from onboard.reference_choice import CANVAS_MARGIN_PX, Choice, ReferenceCandidate, ReferenceSettings, code_best
+from onboard.reference_choice import (
+    CANVAS_MARGIN_PX,
+    ROUNDING_MSE,
+    Choice,
+    ReferenceCandidate,
+    ReferenceSettings,
+    code_best,
+)
 
 LADDER_PERCENT: Final = (0.25, 0.6, 1.4, 3.0, 6.0, 12.0, 24.0, 100.0)
 LEVELS: Final = 5
@@ -45,16 +53,16 @@ class ReferenceRow:
     gap_days: int
     reference_percent: float
     """Bytes that the earlier scene was coded with, percent of raw; 100 is exact."""
-    alone: dict[str, int | None]
-    """Bytes by PSNR target in dB and for "lossless"; None where some block's first step is better already."""
-    chosen: dict[str, int | None]
+    alone: dict[str, int]
+    """Bytes by PSNR target in dB and for "lossless"."""
+    chosen: dict[str, int]
     """The same with the choice per block."""
-    plain: dict[str, int | None]
+    plain: dict[str, int]
     """The same as the plain difference."""
     choices: dict[str, float]
     """Share of the blocks by choice."""
     seconds_over_alone: float
-    """Time of the choice with all that it codes, over that of coding alone."""
+    """Processor time of the choice with all that it codes, over that of coding alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--data", type=Path, default=Path("../shared/data/multitemporal"), help="the folder of the stacks"
     )
     parser.add_argument("--quick", action="store_true", help="one pair of each sensor, the reference at 5 % only")
+    parser.add_argument("--worst-ratio", type=float, default=ReferenceSettings().worst_ratio, help="as in the policy")
     parser.add_argument("--plots", type=Path, help="write an SVG plot into this folder")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     options = parser.parse_args(arguments)
@@ -81,9 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"no stacks under {options.data}: give the folder that holds naip_10dates and its neighbours\n"
         )
         return 2
-    rows = [
-        row for pair in pairs for row in measure(pair, REFERENCE_PERCENT[1:2] if options.quick else REFERENCE_PERCENT)
-    ]
+    percents = REFERENCE_PERCENT[1:2] if options.quick else REFERENCE_PERCENT
+    settings = ReferenceSettings(worst_ratio=options.worst_ratio)
+    rows = [row for pair in pairs for row in measure(pair, percents, settings)]
     if options.plots:
         options.plots.mkdir(parents=True, exist_ok=True)
         (options.plots / "coding_reference.svg").write_text(draw_savings(rows), encoding="utf-8")
@@ -94,18 +103,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def measure(pair: ScenePair, reference_percent: Sequence[float] = REFERENCE_PERCENT) -> list[ReferenceRow]:
+def measure(
+    pair: ScenePair, reference_percent: Sequence[float] = REFERENCE_PERCENT, settings: ReferenceSettings | None = None
+) -> list[ReferenceRow]:
     """The rows of a pair, one for each quality of the reference."""
-    started = time.perf_counter()
+    started = time.process_time()
     alone = [_encoded(pair, window) for window in pair.windows(pair.new)]
-    alone_s = time.perf_counter() - started
-    return [_row(pair, percent, alone, alone_s) for percent in reference_percent]
+    alone_s = time.process_time() - started
+    return [_row(pair, percent, settings or ReferenceSettings(), alone, alone_s) for percent in reference_percent]
 
 
-def _row(pair: ScenePair, percent: float, alone: list[ImageProduct], alone_s: float) -> ReferenceRow:
+def _row(
+    pair: ScenePair, percent: float, settings: ReferenceSettings, alone: list[ImageProduct], alone_s: float
+) -> ReferenceRow:
     held = _held(pair, percent)
     windows = pair.windows(pair.new)
-    started = time.perf_counter()
+    started = time.process_time()
     coded = [
         code_best(
             _cut(pair.new, window),
@@ -116,11 +129,11 @@ def _row(pair: ScenePair, percent: float, alone: list[ImageProduct], alone_s: fl
             nodata=pair.nodata,
             weights_of=lambda changed: None,
             candidates=_candidates(pair, held, window),
-            settings=ReferenceSettings(),
+            settings=settings,
         )
         for window in windows
     ]
-    chosen_s = time.perf_counter() - started
+    chosen_s = time.process_time() - started
     plain = [_encoded(pair, window, _plain(pair, held, window)) for window in windows]
     counts = Counter(one.choice for one in coded)
     return ReferenceRow(
@@ -223,34 +236,22 @@ def _plain(pair: ScenePair, held: _Held, window: Window) -> Predicted | None:
     return Predicted(reference=reference, pixels=predict(reference, window, canvas))
 
 
-def _sizes(images: Sequence[ImageProduct], peak_dn: int) -> dict[str, int | None]:
-    sizes: dict[str, int | None] = {}
-    for target_db in TARGETS_DB:
-        some = [_bytes_at(image, target_db, peak_dn) for image in images]
-        sizes[str(target_db)] = None if None in some else round(sum(size for size in some if size is not None))
-    sizes["lossless"] = sum(len(payload) for image in images for payload in image.payloads)
-    return sizes
+def _sizes(images: Sequence[ImageProduct], peak_dn: int) -> dict[str, int]:
+    sizes = {str(target): round(sum(_bytes_at(image, target, peak_dn) for image in images)) for target in TARGETS_DB}
+    return {**sizes, "lossless": sum(len(payload) for image in images for payload in image.payloads)}
 
 
-def _bytes_at(image: ImageProduct, target_db: float, peak_dn: int) -> float | None:
-    """Bytes of a block at a PSNR; those of its first step where that is better already, None where no lossy step is as good."""
+def _bytes_at(image: ImageProduct, target_db: float, peak_dn: int) -> float:
+    """Bytes of a block at a PSNR; those of its first step where that is better already."""
     sizes = np.cumsum([len(payload) for payload in image.payloads])
-    mse = np.array(image.mse)
+    mse = np.maximum(image.mse, ROUNDING_MSE)
     wanted = peak_dn**2 / 10 ** (target_db / 10)
-    lossy = mse > 0
-    if mse[0] <= wanted:
-        return float(sizes[0])
-    if mse[lossy][-1] > wanted and not (~lossy).any():
-        return None
-    if mse[lossy][-1] > wanted:
-        return float(sizes[np.argmax(~lossy)])
-    return float(np.exp(np.interp(-np.log(wanted), -np.log(mse[lossy]), np.log(sizes[lossy]))))
+    return float(np.exp(np.interp(-np.log(wanted), -np.log(mse), np.log(sizes))))
 
 
-def saving(row: ReferenceRow, target: str, *, plain: bool = False) -> float | None:
+def saving(row: ReferenceRow, target: str, *, plain: bool = False) -> float:
     """Share of the bytes alone that is saved at a target; negative where more are needed."""
-    alone, other = row.alone[target], (row.plain if plain else row.chosen)[target]
-    return None if not alone or other is None else 1 - other / alone
+    return 1 - (row.plain if plain else row.chosen)[target] / row.alone[target]
 
 
 def as_json(rows: Sequence[ReferenceRow]) -> dict[str, Any]:
@@ -286,8 +287,8 @@ def print_tables(rows: Sequence[ReferenceRow], console: Console) -> None:
     )
 
 
-def _change(saved: float | None) -> str:
-    return "-" if saved is None else f"{-saved:+.1%}"
+def _change(saved: float) -> str:
+    return f"{0.0 - saved:+.1%}"
 
 
 if __name__ == "__main__":

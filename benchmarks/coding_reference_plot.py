@@ -62,11 +62,7 @@ def _lines(left: int, rows: "Sequence[ReferenceRow]") -> list[str]:
     for sensor in dict.fromkeys(row.sensor for row in rows):
         some = sorted((row for row in rows if row.sensor == sensor), key=lambda row: row.gap_days)
         for target, colour in COLOURS.items():
-            places = [
-                (_x(left, row.gap_days), _y(chosen / alone))
-                for row in some
-                if (alone := row.alone[target]) and (chosen := row.chosen[target]) is not None
-            ]
+            places = [(_x(left, row.gap_days), _y(row.chosen[target] / row.alone[target])) for row in some]
             points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
             parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="2.2"/>')
             parts += [_mark(sensor, x, y, colour) for x, y in places]

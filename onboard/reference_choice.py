@@ -159,7 +159,7 @@ def _chosen(
     if _is_unchanged(coder, found, changed, settings):
         return coded(coder.code(found, unchanged=True), Choice.UNCHANGED, "differs by noise alone")
     mean, worst = mean_ratio(found.ratios), float(found.ratios.max())
-    if mean > 1 or worst > settings.clearly_worse:
+    if mean > HOPEFUL_MEAN or worst > settings.clearly_worse:
         return coded(
             coder.code(None), Choice.ALONE, f"the difference was expected to take {mean:.0%} of the bytes alone"
         )
@@ -175,8 +175,10 @@ def _chosen(
     return coded(alone, Choice.ALONE, f"the difference would take {measured}")
 
 
-ESTIMATE_MARGIN: Final = 0.05
-"""How far the estimated lossless end must lie below the worst ratio, where coding alone is not tried."""
+ESTIMATE_MARGIN: Final = 0.06
+"""How far the worst estimated ratio must lie below the worst allowed, where coding alone is not tried."""
+HOPEFUL_MEAN: Final = 0.9
+"""Estimated bytes of the difference over those alone, on the mean of the ladder, above which it has never been found to pay."""
 
 
 def _is_unchanged(

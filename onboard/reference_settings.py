@@ -17,9 +17,9 @@ class ReferenceSettings(BaseModel):
     """How far the images may lie from where their georeferences say, along each axis."""
     least_overlap: Share = 0.5
     """Share of a block's valid pixels that the reference must show."""
-    clearly_better: Factor = 0.7
+    clearly_better: Factor = 0.5
     """Expected bytes of the difference over those alone below which coding alone is not tried."""
-    clearly_worse: Factor = 1.1
+    clearly_worse: Factor = 1.005
     """Expected ratio, at any quality, above which the difference is not tried."""
     worst_ratio: Factor = 1.01
     """Bytes of the difference over those alone, at equal quality: above this nowhere on the ladder, its lossless end included. A
