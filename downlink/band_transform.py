@@ -23,7 +23,7 @@ from downlink.varint import read_varint, unzigzag, varint, zigzag
 
 MOST_BANDS: Final = 16
 """Images of more bands are coded band by band: the coefficients would weigh more than they save."""
-FRACTION_BITS: Final = range(4, 11)
+FRACTION_BITS: Final = range(6, 11)
 """Of coefficients: what the fit chooses from."""
 LARGEST_MEAN: Final = (1 << 16) - 1
 """Of either sign, DN."""
@@ -32,6 +32,8 @@ LEAST_SAVING: Final = 0.02
 """Share of the coded bits that the transform must promise to save."""
 CODED_BITS_FLOOR: Final = 0.7
 """A band whose details are weaker than this many DN costs no fewer bits for it: rounding makes noise of its own."""
+HEADER_WEIGHT: Final = 8
+"""A bit of coefficients counts as so many others where their fineness is chosen: they travel first, most others later or never."""
 FITTED_PIXELS: Final = 1 << 15
 """Of larger images every n-th row is looked at, n odd, so that about so many pixels are."""
 
@@ -241,11 +243,12 @@ def fit_band_transform(samples: np.ndarray, valid: np.ndarray) -> BandTransform 
         if transform is not None:
             matrix = _matrix_of(transform)
             spread = np.diag(matrix @ covariance @ matrix.T)
-            found.append((_detail_bits(spread, floor) * pixels + 8 * len(transform.pack()), fraction_bits, transform))
+            cost = _detail_bits(spread, floor) * pixels + HEADER_WEIGHT * 8 * len(transform.pack())
+            found.append((cost, fraction_bits, transform))
     if not found:
         return None
-    all_bits, _, best = min(found, key=lambda one: one[:2])
-    return best if before_bits * pixels - all_bits > 8 * len(best.pack()) else None
+    _, _, best = min(found, key=lambda one: one[:2])
+    return best if (before_bits - after_bits) * pixels > 2 * 8 * len(best.pack()) else None
 
 
 def _detail_covariance(samples: np.ndarray, valid: np.ndarray, stride: int) -> np.ndarray | None:

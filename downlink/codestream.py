@@ -5,6 +5,9 @@ one quality layer lie together and the packets of the first n layers are a prefi
 n whole layers writes n as the number of layers into the header and has a complete, valid codestream. The main header
 follows from the shape alone (see `main_header`), so it never travels.
 
+At low rates most packets say that they hold nothing, in one byte each, and the last of a layer are those of the finest details. So a layer
+travels as the count of such packets at its end (a varint), then the packets before them.
+
 Source: ISO/IEC 15444-1, A.4 to A.7 (marker segments), B.10 (packets), B.12.1.1 (LRCP), E.1 (quantization exponents).
 """
 
@@ -12,7 +15,8 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from downlink.errors import CodestreamError
+from downlink.errors import CodestreamError, LayerError
+from downlink.varint import read_varint, varint
 
 SOC, SOT, SOD, EOC = 0xFF4F, 0xFF90, 0xFF93, 0xFFD9
 SIZ, COD, QCD, COM, PLT = 0xFF51, 0xFF52, 0xFF5C, 0xFF64, 0xFF58
@@ -22,6 +26,8 @@ CODE_BLOCK_STYLE = 1
 """Selective arithmetic coding bypass (A.6.1, D.6): the lower bit-planes are written raw, which is faster and costs next to nothing."""
 GUARD_BITS = 2
 PRECINCTS_LISTED = 1
+NOTHING_INCLUDED = b"\x80"
+"""A packet that includes no code-block for the first time or again, where all that it must say fits a byte (B.10.3, B.10.4)."""
 LARGEST_COMPONENT_BITS = 24
 """Of signed samples."""
 SIGNED_BIT = 0x80
@@ -59,14 +65,14 @@ def smallest_bits(pixel_bits: int, signed: bool) -> int:
     return 8 if pixel_bits == 8 and not signed else 9
 
 
-def main_header(shape: CodestreamShape) -> bytes:
+def main_header(shape: CodestreamShape, *, code_block_style: int = CODE_BLOCK_STYLE) -> bytes:
     """SOC, SIZ, COD and QCD of a reversible (5/3) stream without component transform of its own."""
     size = struct.pack(
         ">HIIIIIIIIH", 0, shape.width_px, shape.height_px, 0, 0, shape.width_px, shape.height_px, 0, 0, shape.components
     )
     size += bytes((shape.bits - 1 | (SIGNED_BIT if shape.signed else 0), 1, 1)) * shape.components
     style = struct.pack(">BBHB", PRECINCTS_LISTED, 0, shape.qualities, 0)
-    style += bytes((shape.levels, CODE_BLOCK_EXPONENT - 2, CODE_BLOCK_EXPONENT - 2, CODE_BLOCK_STYLE, 1))
+    style += bytes((shape.levels, CODE_BLOCK_EXPONENT - 2, CODE_BLOCK_EXPONENT - 2, code_block_style, 1))
     style += bytes([WHOLE_IMAGE_PRECINCT]) * (shape.levels + 1)
     gains = [0] + [1, 1, 2] * shape.levels
     quantization = bytes([GUARD_BITS << 5]) + bytes((shape.bits + gain) << 3 for gain in gains)
@@ -75,11 +81,16 @@ def main_header(shape: CodestreamShape) -> bytes:
 
 
 def split_layers(data: bytes, shape: CodestreamShape) -> tuple[bytes, ...]:
-    """Cut a codestream with packet lengths (PLT) into its quality layers, each the bytes of its packets.
+    """Cut a codestream with packet lengths (PLT) into its quality layers, each as it travels.
 
     Raises CodestreamError when the stream is damaged or its header is not `main_header(shape)`.
     """
     header, at = _read_main_header(data)
+    if header == main_header(shape, code_block_style=0):
+        raise CodestreamError(
+            f"codestream has code-blocks of style 0, not {CODE_BLOCK_STYLE}: this build of GDAL ignores its option "
+            "CODEBLOCK_STYLE=BYPASS; use one that knows it"
+        )
     if header != main_header(shape):
         raise CodestreamError(
             f"codestream header {header.hex()} is not that of {shape}: its layers could not be joined"
@@ -91,8 +102,9 @@ def split_layers(data: bytes, shape: CodestreamShape) -> tuple[bytes, ...]:
         )
     layers = []
     for first in range(0, len(lengths), shape.packets_per_quality):
-        end = at + sum(lengths[first : first + shape.packets_per_quality])
-        layers.append(data[at:end])
+        of_layer = lengths[first : first + shape.packets_per_quality]
+        end = at + sum(of_layer)
+        layers.append(_without_last_empty(data[at:end], of_layer))
         at = end
     if data[at : at + 2] != EOC.to_bytes(2, "big"):
         raise CodestreamError(
@@ -102,15 +114,39 @@ def split_layers(data: bytes, shape: CodestreamShape) -> tuple[bytes, ...]:
 
 
 def join_layers(shape: CodestreamShape, layers: Sequence[bytes]) -> bytes:
-    """A complete codestream of the first `len(layers)` quality layers of an image. Raises CodestreamError for none or too many."""
+    """A complete codestream of the first `len(layers)` quality layers of an image, each as it travels.
+
+    Raises CodestreamError for none or too many, and for a layer that leaves out more packets than it has.
+    """
     if not 1 <= len(layers) <= shape.qualities:
         raise CodestreamError(
             f"{len(layers)} layers given for a codestream of {shape.qualities}: give 1 to {shape.qualities}"
         )
-    body = b"".join(layers)
+    body = b"".join(_with_last_empty(layer, shape) for layer in layers)
     start_of_tile = struct.pack(">HHHIBB", SOT, 10, 0, 12 + 2 + len(body), 0, 1)
     header = main_header(replace(shape, qualities=len(layers)))
     return header + start_of_tile + SOD.to_bytes(2, "big") + body + EOC.to_bytes(2, "big")
+
+
+def _without_last_empty(packets: bytes, lengths: Sequence[int]) -> bytes:
+    """A layer as it travels."""
+    empty, end = 0, len(packets)
+    while empty < len(lengths) and lengths[-1 - empty] == 1 and packets[end - 1 : end] == NOTHING_INCLUDED:
+        empty, end = empty + 1, end - 1
+    return varint(empty) + packets[:end]
+
+
+def _with_last_empty(layer: bytes, shape: CodestreamShape) -> bytes:
+    """The packets of a layer that travelled."""
+    try:
+        empty, at = read_varint(layer, 0)
+    except LayerError as error:
+        raise CodestreamError(
+            f"quality layer of {len(layer)} bytes does not say what it leaves out: {error}"
+        ) from error
+    if empty > shape.packets_per_quality:
+        raise CodestreamError(f"quality layer leaves out {empty} packets of {shape.packets_per_quality}")
+    return layer[at:] + NOTHING_INCLUDED * empty
 
 
 def first_layers(data: bytes, count: int) -> bytes:

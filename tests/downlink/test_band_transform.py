@@ -76,7 +76,7 @@ def test_a_fitted_transform_is_nearly_orthonormal_and_exact(bands: int, dtype: s
     components = transform.forward(pixels)
     assert np.array_equal(transform.inverse(components), pixels)
     centred = pixels.astype(float) - np.array(transform.means)[:, None, None]
-    assert float((components.astype(float) ** 2).sum()) == pytest.approx(float((centred**2).sum()), rel=0.02)
+    assert float((components.astype(float) ** 2).sum()) == pytest.approx(float((centred**2).sum()), rel=0.04)
 
 
 def test_no_transform_where_it_promises_nothing() -> None:

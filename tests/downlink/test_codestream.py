@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from downlink.codestream import CodestreamShape, first_layers, join_layers, main_header, split_layers
 from downlink.errors import CodestreamError
-from downlink.jpeg2000 import codestream_shape, decode_layers, encode_layers
+from downlink.jpeg2000 import codestream_shape, decode_layers, encode_layers, tight_shape
 
 PERCENT = (1.0, 5.0, 20.0, 100.0)
 
@@ -44,6 +44,45 @@ def test_header_follows_from_the_shape_alone() -> None:
         "ff52000e010000030001040401" + "01ffff"
         "ff5c00074080888890"
     )
+
+
+def test_a_coder_that_ignores_the_code_block_style_is_named() -> None:
+    pixels = textured(2, 40, 50, "uint16")
+    shape = codestream_shape(pixels, levels=3, qualities=4)
+    whole = join_layers(shape, encode_layers(pixels, shape, PERCENT))
+    plain = whole.replace(main_header(shape), main_header(shape, code_block_style=0))
+    with pytest.raises(CodestreamError, match="CODEBLOCK_STYLE=BYPASS"):
+        split_layers(plain, shape)
+
+
+@pytest.mark.parametrize("bits", [None, 12])
+def test_every_prefix_is_the_same_image_to_another_decoder(bits: int | None) -> None:
+    imagecodecs = pytest.importorskip("imagecodecs")
+    pixels = textured(3, 150, 200, "uint16")
+    shape = codestream_shape(pixels, levels=4, qualities=len(PERCENT))
+    if bits is not None:
+        pixels = pixels * 16 % (1 << bits)
+        shape = tight_shape(pixels, shape)
+        assert shape.bits == bits
+    layers = encode_layers(pixels, shape, PERCENT)
+    for count in range(1, len(layers) + 1):
+        other = imagecodecs.jpeg2k_decode(join_layers(shape, layers[:count]), planar=True)
+        assert np.array_equal(other, decode_layers(shape, layers[:count]))
+
+
+def test_packets_at_the_end_of_a_layer_that_hold_nothing_do_not_travel() -> None:
+    shape = CodestreamShape(height_px=48, width_px=61, components=2, bits=16, levels=2, qualities=2)
+    first = (b"\x80", b"\xc1\x23\x45", b"\x80", b"\xd6\x78", b"\x80", b"\x80")
+    second = (b"\x91",) * 5 + (b"\xa2\x80",)  # its last byte is data
+    lengths = bytes(len(packet) for packet in first + second)
+    tile = bytes.fromhex("ff90 000a 0000 00000000 00 01 ff58 000f 00") + lengths
+    stream = main_header(shape) + tile + b"\xff\x93" + b"".join(first + second) + b"\xff\xd9"
+    layers = split_layers(stream, shape)
+    assert [layer.hex() for layer in layers] == ["0280c1234580d678", "009191919191a280"]
+    assert join_layers(shape, layers).endswith(b"".join(first + second) + b"\xff\xd9")
+    for damaged in (b"\x07" + layers[0][1:], b"", b"\xff" * 9):
+        with pytest.raises(CodestreamError, match="quality layer"):
+            join_layers(shape, [damaged])
 
 
 def test_a_stream_of_another_shape_is_refused() -> None:

@@ -123,7 +123,7 @@ def codestream(data: bytes) -> None:
         if layers is not None:
             require(len(layers) == shape.qualities, f"{len(layers)} layers of {shape.qualities}")
             joined = join_layers(shape, layers)
-            require(joined.count(b"".join(layers)) >= 1, "layers do not come back whole")
+            require(all(joined.count(layer[1:]) >= 1 for layer in layers), "layers do not come back whole")
 
 
 def image(data: bytes) -> None:
