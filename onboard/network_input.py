@@ -66,8 +66,12 @@ def select_bands(pixels: np.ndarray, band_names: Sequence[str], wanted: Sequence
 
 def compress_dn(dn: np.ndarray) -> np.ndarray:
     """Square root of reflectance, clipped to 0..1, float32, same shape. Not-a-number counts as 0."""
-    reflectance = np.nan_to_num(dn.astype(np.float32) / SENTINEL2_DN_PER_REFLECTANCE, nan=0.0)
-    return np.asarray(np.sqrt(np.clip(reflectance, 0.0, 1.0)))
+    reflectance = dn.astype(np.float32)
+    reflectance /= SENTINEL2_DN_PER_REFLECTANCE
+    if np.issubdtype(dn.dtype, np.floating):
+        np.nan_to_num(reflectance, copy=False, nan=0.0)
+    np.clip(reflectance, 0.0, 1.0, out=reflectance)
+    return np.sqrt(reflectance, out=reflectance)
 
 
 def network_input(pixels: np.ndarray, band_names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
