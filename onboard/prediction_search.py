@@ -157,7 +157,8 @@ def search_prediction(
     None where no candidate shows enough of the window, or where it is smaller than a tile of `TILE_PX`. `valid` is (height, width) bool.
     """
     corners = sample_corners(*valid.shape, most=SAMPLED_TILES)
-    fitting = [candidate for candidate in candidates if len(candidate.canvas.pixels) == len(pixels)]
+    kind = (len(pixels), pixels.dtype)
+    fitting = [one for one in candidates if (len(one.canvas.pixels), one.canvas.pixels.dtype) == kind]
     if not corners or not fitting:
         return None
     tiles = _tiles(pixels, window, valid, corners)

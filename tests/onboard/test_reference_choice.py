@@ -1,5 +1,6 @@
 """The choice per block: never worse than coding alone, and the ground rebuilds what was chosen."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from downlink.image_encoding import encode_image
 from downlink.image_layers import DecodedImage, ImageAssembly, pixel_check
 from downlink.prediction import Reference, ReferenceBlock, predict, region_of
-from downlink.reference_canvas import Canvas, canvas_of, canvas_over
+from downlink.reference_canvas import canvas_of, canvas_over
 from downlink.scene import Window
 from onboard.reference_choice import (
     CANVAS_MARGIN_PX,
@@ -197,10 +198,13 @@ def test_what_has_changed_is_known_before_the_value_map_is_asked_for() -> None:
     assert coded.choice is Choice.DIFFERENCE
 
 
-@pytest.mark.parametrize("case", ["none", "other bands", "unknown", "small"])
+@pytest.mark.parametrize("case", ["none", "other bands", "other type", "unknown", "small"])
 def test_without_a_reference_that_fits_blocks_are_coded_alone(case: str) -> None:
     images = blocks_of(as_pixels(place(8, bands=2 if case == "other bands" else 3)))
     candidate = candidate_of(images, WINDOW)
+    if case == "other type":
+        pixels = (candidate.canvas.pixels // 32).astype(np.uint8)
+        candidate = replace(candidate, canvas=replace(candidate.canvas, pixels=pixels))
     if case == "unknown":
         candidate.canvas.valid[:] = False
     new = as_pixels(place(8))[:, WINDOW.slices[0], WINDOW.slices[1]]
@@ -214,15 +218,7 @@ def test_a_canvas_that_lacks_part_of_a_named_block_is_not_used() -> None:
     images = blocks_of(as_pixels(place(1)))
     candidate = candidate_of(images, WINDOW)
     cut = canvas_over(Window(row=5, col=SIDE, height=SIDE, width=SIDE), candidate.canvas)
-    narrow = ReferenceCandidate(
-        scene=9,
-        captured_ms=1,
-        row_shift_px=0.0,
-        col_shift_px=0.0,
-        blocks=candidate.blocks,
-        canvas=Canvas(window=cut.window, pixels=cut.pixels, valid=cut.valid),
-        windows=candidate.windows,
-    )
+    narrow = replace(candidate, canvas=cut)
     assert code(images[1].pixels, WINDOW, [narrow]).choice is Choice.ALONE
 
 
