@@ -1,9 +1,10 @@
 """Every image codec on the same pixels: lossless, at equal PSNR, at equal detection quality; and how fast each is.
 
-    python -m benchmarks.coding --data ../shared/data [--part lossless|equal_psnr|equal_f1|speed] [--quick] [--json] [--plots DIR]
+    python -m benchmarks.coding --data ../shared/data [--collection clouds] [--part lossless|equal_psnr|equal_f1|speed|bands|blocks]
+        [--quick] [--jobs 2] [--json] [--plots DIR]
 
 The folder holds `images/` and perhaps `labels_obb/`, or is a folder of such collections. Every codec runs in one thread; speeds
-are million samples (pixels times bands) per CPU second, the best of three rounds. PSNR is against 10,000 digital numbers for 16-bit
+are million samples (pixels times bands) per CPU second, the best of two rounds. PSNR is against 10,000 digital numbers for 16-bit
 scenes and 255 for 8-bit ones. Ours is counted with every byte of every layer record and of the scene summary.
 
 * lossless: the last layer of our ladder, all layers together, against the lossless field.
@@ -11,7 +12,11 @@ scenes and 255 for 8-bit ones. Ours is counted with every byte of every layer re
   lies closely on both sides of the target and its size is read off between the two; where that cannot be it has no size. Ours
   sends steps in order of squared error per byte: as the policy has them, and in finer ones.
 * equal_f1: the detector searches what the ground rebuilt from equal bytes, ours by the pipeline's own values.
-* speed: coding and decoding at about one per cent of the raw bytes.
+* speed: coding and decoding at about one per cent of the raw bytes, on every third scene.
+* bands: the same blocks with and without the transform across bands.
+* blocks: block sizes from 128 to 1024 px, on every third scene.
+
+`targets` says of every target whether it is met.
 """
 
 import argparse
@@ -27,6 +32,8 @@ from typing import Any
 
 from rich.console import Console
 
+from benchmarks.coding_bands import BandSizes, band_rows, band_sizes
+from benchmarks.coding_blocks import SCENES_APART, block_rows, block_sizes
 from benchmarks.coding_detection import (
     ALERTS,
     F1_SHARE,
@@ -37,22 +44,35 @@ from benchmarks.coding_detection import (
     measured,
     point_of,
 )
-from benchmarks.coding_equal_psnr import EqualPsnrRow, SceneSize, equal_psnr_rows, scene_sizes
+from benchmarks.coding_equal_psnr import PER_BAND, EqualPsnrRow, SceneSize, equal_psnr_rows, scene_sizes
 from benchmarks.coding_lossless import lossless_codecs
 from benchmarks.coding_lossless_table import LosslessRow, SpeedRow, lossless_rows, speed_rows
 from benchmarks.coding_lossy import lossy_codecs
 from benchmarks.coding_plot import draw_detection, draw_sizes
 from benchmarks.coding_port import Absent, Codec
-from benchmarks.coding_scenes import CodingScene, scenes_of
-from benchmarks.coding_tables import print_absent, print_detection, print_equal_psnr, print_lossless, print_speed
+from benchmarks.coding_scenes import COLLECTIONS, CodingScene, scenes_of
+from benchmarks.coding_tables import (
+    print_absent,
+    print_bands,
+    print_blocks,
+    print_detection,
+    print_equal_psnr,
+    print_lossless,
+    print_speed,
+    print_targets,
+)
+from benchmarks.coding_targets import Target, targets_of
 from mission.pipeline_setup import DEFAULT_MODEL, MODELS_FOLDER
 from onboard.detector import load_detector, read_model
 from onboard.policy import load_policy
 
-PARTS = ("lossless", "equal_psnr", "equal_f1", "speed")
-SCENE_DB = (30.0, 35.0, 40.0, 45.0, 50.0, 55.0)
-ROI_DB = (35.0, 40.0, 45.0, 50.0, 55.0)
-SHARES_PERCENT = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+PARTS = ("lossless", "equal_psnr", "equal_f1", "speed", "bands", "blocks")
+SCENE_DB = (30.0, 35.0, 40.0, 45.0)
+ROI_DB = (35.0, 40.0, 45.0)
+SHARES_PERCENT = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
+OUR_SHARES_PERCENT = (0.05, 0.07, *SHARES_PERCENT)
+NOT_SEARCHED = ("jpeg2000-5/3", *PER_BAND)
+"""Codecs that are left out of detection: other settings of one that is in."""
 QUICK_SCENES, QUICK_CROP_PX = 2, 512
 QUICK_SCENE_DB, QUICK_ROI_DB, QUICK_SHARES_PERCENT = (40.0, 45.0), (40.0, 45.0), (0.5, 1.0, 2.0)
 ALL = "all"
@@ -69,11 +89,14 @@ class Request:
     jobs: int = 1
     only: tuple[str, ...] = ()
     """Codecs other than ours to run; empty: all."""
+    collections: tuple[str, ...] = COLLECTIONS
+    """Folders of a folder of folders."""
 
     def scenes(self) -> list[CodingScene]:
         """Scenes of the data folder."""
         limit, crop_px = (QUICK_SCENES, QUICK_CROP_PX) if self.quick else (None, None)
-        return scenes_of(self.data, load_policy(self.policy), limit=limit, crop_px=crop_px)
+        policy = load_policy(self.policy)
+        return scenes_of(self.data, policy, limit=limit, crop_px=crop_px, collections=self.collections)
 
     def lossy(self) -> list[Codec]:
         """The lossy codecs that are there and asked for."""
@@ -104,7 +127,7 @@ def run(request: Request, parts: Sequence[str] = PARTS) -> dict[str, Any]:
     """Results by part, rows as dataclasses; `absent` names codecs that this installation does not have."""
     scenes, policy = request.scenes(), load_policy(request.policy)
     result: dict[str, Any] = {"scenes": len(scenes), "raw_bytes": sum(scene.pixels.nbytes for scene in scenes)}
-    rounds = 1 if request.quick else 3
+    rounds = 1 if request.quick else 2
     codecs = [codec for codec in lossless_codecs() if request.wants(codec.name)]
     result["absent"] = [codec for codec in [*codecs, *lossy_codecs()] if isinstance(codec, Absent)]
     if "lossless" in parts:
@@ -115,7 +138,18 @@ def run(request: Request, parts: Sequence[str] = PARTS) -> dict[str, Any]:
         result["equal_f1"] = _equal_f1(request, scenes)
     if "speed" in parts:
         result["speed"] = speed_rows(scenes, request.lossy(), policy, rounds=rounds)
+    if "bands" in parts:
+        measured_bands = _mapped(_bands_of_scene, [(request, scene) for scene in scenes], request.jobs)
+        result["bands"] = band_rows([one for one in measured_bands if one is not None])
+    if "blocks" in parts:
+        result["blocks"] = block_rows([one for scene in scenes[::SCENES_APART] for one in block_sizes(scene, policy)])
+    result["targets"] = targets_of(result)
     return result
+
+
+def _bands_of_scene(task: tuple[Request, CodingScene]) -> BandSizes | None:
+    request, scene = task
+    return band_sizes(scene, load_policy(request.policy))
 
 
 def _equal_psnr(request: Request, scenes: Sequence[CodingScene]) -> list[SceneSize]:
@@ -135,7 +169,7 @@ def _equal_f1(request: Request, scenes: Sequence[CodingScene]) -> DetectionResul
     if not labelled:
         return None
     model = read_model(request.model)
-    names = [OURS, ALERTS, *(codec.name for codec in request.lossy() if codec.name != "jpeg2000-5/3")]
+    names = [OURS, ALERTS, *(codec.name for codec in request.lossy() if codec.name not in NOT_SEARCHED)]
     results = _mapped(_curve_of_codec, [(request, name) for name in names], request.jobs)
     original = results[0][0]
     return DetectionResult(
@@ -152,7 +186,9 @@ def _equal_f1(request: Request, scenes: Sequence[CodingScene]) -> DetectionResul
 def _curve_of_codec(task: tuple[Request, str]) -> tuple[DetectionPoint, list[DetectionPoint], int | None, int | None]:
     request, name = task
     watched = _watched(request, name in (OURS, ALERTS))
-    shares = QUICK_SHARES_PERCENT if request.quick else SHARES_PERCENT
+    shares: tuple[float, ...] = OUR_SHARES_PERCENT if name in (OURS, ALERTS) else SHARES_PERCENT
+    if request.quick:
+        shares = QUICK_SHARES_PERCENT
     points, lasting, first = measured(name, watched, request.lossy(), shares)
     counts = sum((one.judge(one.original, one.scene.pixels.nbytes) for one in watched), Counts())
     return point_of("original", 100.0, counts, counts), points, lasting, first
@@ -186,6 +222,11 @@ def as_json(result: dict[str, Any]) -> dict[str, Any]:
         written["equal_f1"] = {"f1": found.target_f1, **asdict(found)}
     if "speed" in result:
         written["speed"] = {row.codec: asdict(row) for row in result["speed"]}
+    if "bands" in result:
+        written["bands"] = {row.collection: asdict(row) for row in result["bands"]}
+    if "blocks" in result:
+        written["blocks"] = {str(row.tile_px): asdict(row) for row in result["blocks"]}
+    written["targets"] = [asdict(target) for target in result["targets"]]
     return written
 
 
@@ -224,6 +265,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the parts asked for; print tables or JSON, and write plots where asked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument(
+        "--collection", action="append", help="this folder of a folder of folders only; may be repeated"
+    )
     parser.add_argument("--part", choices=PARTS, action="append", help="this part only; may be given more than once")
     parser.add_argument("--model", type=Path, default=MODELS_FOLDER / DEFAULT_MODEL, help="folder of the detector")
     parser.add_argument("--policy", type=Path, help="policy file whose steps and values ours uses")
@@ -242,6 +286,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         quick=options.quick,
         jobs=options.jobs,
         only=tuple(options.codec),
+        collections=tuple(options.collection or COLLECTIONS),
     )
     if not request.scenes():
         sys.stderr.write(f"no images under {options.data}: give a folder with images/, or one of such folders\n")
@@ -284,6 +329,12 @@ def print_tables(result: dict[str, Any], console: Console) -> None:
     if "speed" in result:
         rows: list[SpeedRow] = result["speed"]
         print_speed(console, rows)
+    if "bands" in result:
+        print_bands(console, result["bands"])
+    if "blocks" in result:
+        print_blocks(console, result["blocks"])
+    targets: list[Target] = result["targets"]
+    print_targets(console, targets)
 
 
 if __name__ == "__main__":

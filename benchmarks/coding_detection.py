@@ -1,24 +1,27 @@
 """Detection quality against bytes: the same detector searches what the ground rebuilt from equal bytes of every codec.
 
 Budgets are shares of the raw bytes of each scene; figures are over all objects of all scenes. Ours is what the pipeline makes:
-its own detections decide which regions come first. `alerts` counts detections made on board that arrived as alerts, without
-any picture.
+its own detections decide which regions come first, and `benchmarks.coding_ground` says which pixels are searched. `alerts` counts
+detections made on board that arrived as alerts, without any picture.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 
 from benchmarks.coding_equal_psnr import contender_of
-from benchmarks.coding_ours import decode_steps, rebuilt
+from benchmarks.coding_ground import believed, searchable
+from benchmarks.coding_ours import decode_steps
 from benchmarks.coding_port import Codec, Pixels
 from benchmarks.coding_scenes import CodingScene
 from benchmarks.coding_search import Search
 from benchmarks.low_signal_scene import Found, FreeEnergy, searched
 from downlink.alerts import decode_alerts
-from downlink.products import SUMMARY_PRODUCT, LayerAddress
+from downlink.image_layers import DecodedImage
+from downlink.products import ALERTS_PRODUCT, SUMMARY_PRODUCT, LayerAddress
 from downlink.scene import SceneSummary
 from downlink.scheduler import rank_groups
 from mission.truth import Truth, matched
@@ -33,7 +36,7 @@ SIZE_TOLERANCE = 0.03
 """A file may stay this share (natural logarithm) below its budget."""
 F1_SHARE = 0.98
 """Equal F1 is this share of the F1 on the originals."""
-REFINEMENTS = 3
+REFINEMENTS = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +96,8 @@ class WatchedScene:
     """What the pipeline makes of it; nothing where ours is not asked for."""
     summary: SceneSummary | None = None
     searches: dict[str, tuple[Search, dict[float, bytes]]] = field(default_factory=dict)
+    decoded: dict[tuple[int, int], DecodedImage | None] = field(default_factory=dict)
+    """By product and steps; the next budget has most of them."""
 
     @classmethod
     def of(cls, scene: CodingScene, detector: Detector, policy: Policy | None) -> "WatchedScene | None":
@@ -146,22 +151,38 @@ class WatchedScene:
         found = search.bracket(math.log(budget_bytes + 1), SIZE_TOLERANCE)
         return None if found.below is None else coded[found.below]
 
-    def of_ours(self, share_percent: float) -> tuple[Counts, Counts]:
-        """(the rebuilt picture searched, alerts alone) within the budget."""
+    def of_ours(self, share_percent: float) -> Counts:
+        """The rebuilt picture within the budget, searched."""
+        if self.summary is None:
+            raise ValueError(f"scene {self.scene.name} was not worked through: give a policy")
         sent, size_bytes = sent_within(self.layers, self.budget_bytes(share_percent))
-        steps: dict[int, list[bytes]] = {}
-        alerts: Found = []
+        steps: dict[LayerAddress, list[bytes]] = {}
         for valued in sent:
             address = valued.layer.address
             if address.is_block or address.is_chip:
-                steps.setdefault(address.product, []).append(valued.payload)
-            elif address.product != SUMMARY_PRODUCT:
+                steps.setdefault(replace(address, step=0), []).append(valued.payload)
+        came = [
+            (address, image) for address, some in steps.items() if (image := self._decode(address, some)) is not None
+        ]
+        chips = [image.window for address, image in came if address.is_chip]
+        pixels, searched_px = searchable(self.summary, [image for _, image in came], chips)
+        found = believed(self.search(pixels), searched_px) if searched_px.any() else []
+        return self.judge(found, size_bytes)
+
+    def of_alerts(self, share_percent: float) -> Counts:
+        """What was detected on board and arrived as alerts within the budget."""
+        sent, size_bytes = sent_within(self.layers, self.budget_bytes(share_percent))
+        alerts: Found = []
+        for valued in sent:
+            if valued.layer.address.product == ALERTS_PRODUCT:
                 alerts += [(one.corners_px, one.confidence) for one in decode_alerts(valued.payload)]
-        images = [decode_steps(payloads, self.scene.frame.nodata) for payloads in steps.values()]
-        if self.summary is None:
-            raise ValueError(f"scene {self.scene.name} was not worked through: give a policy")
-        pixels = rebuilt(self.summary, [image for image in images if image is not None])
-        return self.judge(self.search(pixels), size_bytes), self.judge(alerts, size_bytes)
+        return self.judge(alerts, size_bytes)
+
+    def _decode(self, address: LayerAddress, payloads: Sequence[bytes]) -> DecodedImage | None:
+        key = (address.product, len(payloads))
+        if key not in self.decoded:
+            self.decoded[key] = decode_steps(payloads, self.scene.frame.nodata)
+        return self.decoded[key]
 
 
 def sent_within(layers: Sequence[ValuedLayer], budget_bytes: int) -> tuple[list[ValuedLayer], int]:
@@ -191,9 +212,12 @@ def measured(
     """
     original = sum((one.judge(one.original, one.scene.pixels.nbytes) for one in watched), Counts())
 
+    @cache
     def measure(share_percent: float) -> Counts | None:
         if name in (OURS, ALERTS):
-            parts: list[Counts | None] = [one.of_ours(share_percent)[name == ALERTS] for one in watched]
+            parts: list[Counts | None] = [
+                one.of_alerts(share_percent) if name == ALERTS else one.of_ours(share_percent) for one in watched
+            ]
         else:
             codec = next(codec for codec in codecs if codec.name == name)
             parts = [one.of_codec(codec, share_percent) for one in watched]

@@ -16,11 +16,13 @@ from onboard.policy import Policy
 from onboard.sensor_frame import Mask
 
 OURS, OURS_FINE = "ours", "ours, fine steps"
-TOLERANCE_DB = 0.5
+TOLERANCE_DB = 1.0
 """Two settings this near to each other on both sides of a target are near enough."""
 COARSE_DB = 1.5
 """A size read off between settings further apart is marked."""
 EXACT_DB = 200.0
+PER_BAND = ("jpeg2000-bands", "jpeg2000-bands-5/3")
+"""Compared on the whole scene alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +43,9 @@ class SceneSize:
     codec: str
     kind: str
     """"scene" or "roi"."""
+    pixels: int
+    """Of the scene."""
+    bands: int
     target_db: float
     bytes: int | None
     """At exactly the target; None where the codec cannot be set to both sides of it."""
@@ -64,6 +69,8 @@ class EqualPsnrRow:
     codec: str
     bytes: int | None
     """On the scenes where it lies on both sides of the target; None where there are none."""
+    bits_per_pixel: float | None
+    """Of all bands together, on those scenes."""
     scenes: int
     """How many those are."""
     reaching_bytes: int | None
@@ -109,6 +116,8 @@ class JudgedContender:
             collection=self.scene.collection,
             codec=self.contender.name,
             kind=kind,
+            pixels=self.scene.valid.size,
+            bands=len(self.scene.pixels),
             target_db=target_db,
             bytes=size,
             below_db=below_db,
@@ -139,7 +148,7 @@ def scene_sizes(
     for contender in [*whole, *_ours(scene, policy)]:
         judged = JudgedContender(contender=contender, scene=scene)
         sizes += judged.sizes("scene", scene_db)
-        if scene.regions and contender in whole:
+        if scene.regions and contender in whole and contender.name not in PER_BAND:
             sizes += judged.sizes("roi", roi_db)
     if scene.regions:
         parts = [cut_out(codec, scene) for codec in lossy if codec.name == "jpeg2000"]
@@ -211,6 +220,7 @@ def equal_psnr_rows(sizes: Sequence[SceneSize], kind: str, target_db: float) -> 
             EqualPsnrRow(
                 codec=name,
                 bytes=sum(one.bytes or 0 for one in sized) if sized else None,
+                bits_per_pixel=_bits_per_pixel(sized),
                 scenes=len(sized),
                 reaching_bytes=sum(one.above_bytes or 0 for one in mine) if reaches else None,
                 reaching_db=sum(one.above_db or 0.0 for one in mine) / len(mine) if reaches else None,
@@ -221,6 +231,11 @@ def equal_psnr_rows(sizes: Sequence[SceneSize], kind: str, target_db: float) -> 
             )
         )
     return rows
+
+
+def _bits_per_pixel(sized: Sequence[SceneSize]) -> float | None:
+    pixels = sum(one.pixels for one in sized)
+    return 8 * sum(one.bytes or 0 for one in sized) / pixels if pixels else None
 
 
 def _ratio(sizes: Sequence[SceneSize], numerator: str, denominator: str) -> float | None:

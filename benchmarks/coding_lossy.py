@@ -16,7 +16,7 @@ JPEG_XL_EFFORT = 3
 """Higher efforts optimise what people see: at effort 7 the squared error at equal bytes is higher, at 20 times the cost."""
 AVIF_SPEED = 8
 AVIF_BITS = 12
-PSNR_OF_WHOLE_RANGE_DB = KnobRange(low=20.0, high=115.0, step=0.05)
+PSNR_OF_WHOLE_RANGE_DB = KnobRange(low=20.0, high=115.0, step=0.05, start=55.0, stride=6.0)
 """OpenJPEG aims at a PSNR against the full range of the sample type."""
 
 
@@ -27,17 +27,41 @@ def lossy_codecs() -> list[Codec | Absent]:
         imagecodecs_codec(
             "jpeg2000-5/3", "JPEG2K", lambda: _jpeg2000(True), "5/3, whole scene", PSNR_OF_WHOLE_RANGE_DB
         ),
-        imagecodecs_codec("htj2k", "HTJ2K", _htj2k, "9/7, whole scene", KnobRange(low=0.0, high=110.0, step=0.05)),
+        imagecodecs_codec(
+            "jpeg2000-bands",
+            "JPEG2K",
+            lambda: _jpeg2000_bands(False),
+            "9/7, each band a stream of its own",
+            PSNR_OF_WHOLE_RANGE_DB,
+        ),
+        imagecodecs_codec(
+            "jpeg2000-bands-5/3",
+            "JPEG2K",
+            lambda: _jpeg2000_bands(True),
+            "5/3, each band a stream of its own",
+            PSNR_OF_WHOLE_RANGE_DB,
+        ),
+        imagecodecs_codec(
+            "htj2k",
+            "HTJ2K",
+            _htj2k,
+            "9/7, whole scene",
+            KnobRange(low=0.0, high=110.0, step=0.05, start=45.0, stride=6.0),
+        ),
         imagecodecs_codec(
             "jpegxl",
             "JPEGXL",
             _jpegxl,
             f"band by band, effort {JPEG_XL_EFFORT}",
-            KnobRange(low=-27.9, high=40.0, step=0.1),
+            KnobRange(low=-27.9, high=40.0, step=0.1, start=0.0, stride=6.0),
         ),
         imagecodecs_codec("jpeg", "JPEG8", _jpeg, "band by band, 8 bits", KnobRange(low=1, high=100, step=1)),
         imagecodecs_codec(
-            "avif", "AVIF", _avif, f"three bands at a time, {AVIF_BITS} bits", KnobRange(low=1, high=99, step=1)
+            "avif",
+            "AVIF",
+            _avif,
+            f"three bands at a time, {AVIF_BITS} bits",
+            KnobRange(low=1, high=99, step=1, start=50, stride=15),
         ),
     ]
 
@@ -54,6 +78,23 @@ def _decode_openjpeg(data: bytes) -> Pixels:
     packed = unpack(data)
     decoded = imagecodecs.jpeg2k_decode(packed.parts[0], planar=True, numthreads=1)
     return np.asarray(decoded).reshape(packed.shape)
+
+
+def _jpeg2000_bands(reversible: bool) -> tuple[Any, Any]:
+    """Every band is set to the same PSNR."""
+
+    def encode(pixels: Pixels, psnr_db: float) -> bytes:
+        options = {"reversible": reversible, "mct": False, "codecformat": "j2k", "numthreads": 1}
+        return pack(
+            pixels, [imagecodecs.jpeg2k_encode(np.ascontiguousarray(band), psnr_db, **options) for band in pixels]
+        )
+
+    def decode(data: bytes) -> Pixels:
+        packed = unpack(data)
+        bands = [imagecodecs.jpeg2k_decode(part, numthreads=1) for part in packed.parts]
+        return np.stack(bands).reshape(packed.shape)
+
+    return encode, decode
 
 
 def _htj2k() -> tuple[Any, Any]:

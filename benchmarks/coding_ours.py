@@ -81,10 +81,14 @@ def rebuilt(summary: SceneSummary, images: Iterable[DecodedImage], unseen: Pixel
     return pixels
 
 
-def blocks_of(scene: CodingScene, interest: ImageInterest) -> LayeredScene:
+def blocks_of(scene: CodingScene, interest: ImageInterest, *, tile_px: int = TILE_PX) -> LayeredScene:
     """The whole scene as blocks, in order of squared error gained per byte once every block has its first step."""
-    windows = [tile.core for tile in tile_grid(scene.frame.height, scene.frame.width, tile_px=TILE_PX, halo_px=0)]
-    return _layered(scene, windows, interest, FIRST_BLOCK)
+    return _layered(scene, block_windows(scene, tile_px), interest, FIRST_BLOCK)
+
+
+def block_windows(scene: CodingScene, tile_px: int = TILE_PX) -> list[Window]:
+    """The blocks of a scene."""
+    return [tile.core for tile in tile_grid(scene.frame.height, scene.frame.width, tile_px=tile_px, halo_px=0)]
 
 
 def regions_of(scene: CodingScene, interest: ImageInterest) -> LayeredScene:

@@ -27,6 +27,9 @@ class KnobRange:
     high: float
     step: float
     """Settings nearer to each other than this are the same."""
+    start: float | None = None
+    """Where a search begins, and how far its first strides go is `stride`; None: at both ends."""
+    stride: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

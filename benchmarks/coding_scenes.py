@@ -1,6 +1,6 @@
 """The pixels that the coding benchmark runs on: whole scenes in memory, with the objects known in them where labels are there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -57,6 +57,11 @@ class CodingScene:
         return PEAK_DN[self.frame.dtype]
 
     @property
+    def sample_bits(self) -> int:
+        """Bits that the largest valid sample needs: the depth that is really there."""
+        return int(self.pixels.max(where=self.valid, initial=0)).bit_length()
+
+    @property
     def region_mask(self) -> Mask:
         return region_mask(self.valid.shape, self.regions) & self.valid
 
@@ -86,14 +91,21 @@ class CodingScene:
         )
 
 
-def scenes_of(data: Path, policy: Policy, *, limit: int | None = None, crop_px: int | None = None) -> list[CodingScene]:
-    """Scenes of a folder with `images/` and perhaps `labels_obb/`, or of the known collections in a folder of folders.
+def scenes_of(
+    data: Path,
+    policy: Policy,
+    *,
+    limit: int | None = None,
+    crop_px: int | None = None,
+    collections: Sequence[str] = COLLECTIONS,
+) -> list[CodingScene]:
+    """Scenes of a folder with `images/` and perhaps `labels_obb/`, or of the collections in a folder of folders.
 
     `limit` takes so many of each collection, `crop_px` their upper left corner. Files that the pipeline itself refuses
     (signed or floating samples, damage) are left out.
     """
     scenes = []
-    for folder in [data] if (data / "images").is_dir() else [data / name for name in COLLECTIONS]:
+    for folder in [data] if (data / "images").is_dir() else [data / name for name in collections]:
         opened = (_opened(path, folder, policy, crop_px) for path in _images(folder))
         found = [scene for scene in opened if scene is not None]
         scenes += found[:limit]

@@ -33,9 +33,8 @@ class Search:
 
     def bracket(self, target: float, tolerance: float) -> Bracket:
         """Settings on both sides of `target` whose measures lie at most `tolerance` apart, or that are neighbours."""
-        for end in (self.knob.low, self.knob.high):
-            if not any((value >= target) == (end == self.knob.high) for value in self.tried.values()):
-                self._try(end)
+        for upward in (False, True):
+            self._reach(target, upward=upward)
         while True:
             found = self._nearest(target)
             if found.below is None or found.above is None:
@@ -44,6 +43,29 @@ class Search:
             if high_value - low_value <= tolerance or found.above - found.below < 1.5 * self.knob.step:
                 return found
             self._try(self._next(found.below, found.above, target, tolerance))
+
+    def _reach(self, target: float, *, upward: bool) -> None:
+        """Try settings until one lies on that side of the target, or the end of the range does not.
+
+        From the outermost that was tried, or the start, in strides that double: an end may take much longer than what lies near.
+        """
+        end = self.knob.high if upward else self.knob.low
+        if self.knob.start is None:
+            if not self._is_reached(target, upward):
+                self._try(end)
+            return
+        if not self.tried:
+            self._try(self.knob.start)
+        stride = self.knob.stride
+        while not self._is_reached(target, upward):
+            outermost = max(self.tried) if upward else min(self.tried)
+            if outermost == end:
+                return
+            self._try(min(outermost + stride, end) if upward else max(outermost - stride, end))
+            stride *= 2
+
+    def _is_reached(self, target: float, upward: bool) -> bool:
+        return any((value >= target) == upward for value in self.tried.values())
 
     def _next(self, below: float, above: float, target: float, tolerance: float) -> float:
         """By interpolation of the measure, on the grid of steps, strictly between the two."""

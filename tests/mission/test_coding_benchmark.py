@@ -12,8 +12,11 @@ from rasterio.transform import from_origin
 
 from benchmarks import coding_lossless
 from benchmarks.coding import main
+from benchmarks.coding_bands import band_rows, band_sizes, without_transform
+from benchmarks.coding_blocks import block_rows, block_sizes
 from benchmarks.coding_detection import Counts, DetectionPoint, bytes_for_f1, sent_within
-from benchmarks.coding_equal_psnr import equal_psnr_rows, scene_sizes
+from benchmarks.coding_equal_psnr import SceneSize, equal_psnr_rows, scene_sizes
+from benchmarks.coding_ground import believed, continued, searchable
 from benchmarks.coding_lossless import lossless_codecs
 from benchmarks.coding_lossy import lossy_codecs
 from benchmarks.coding_ours import blocks_of
@@ -21,12 +24,16 @@ from benchmarks.coding_plot import draw_detection, draw_sizes
 from benchmarks.coding_port import Absent, Codec, KnobRange, pack, unpack
 from benchmarks.coding_scenes import scenes_of
 from benchmarks.coding_search import Search, log_between
+from benchmarks.coding_targets import targets_of
+from downlink.image_header import unpack_header
+from downlink.image_layers import DecodedImage
 from downlink.products import ALERTS_PRODUCT, FIRST_BLOCK, SUMMARY_PRODUCT, Layer, LayerAddress, Rung
+from downlink.scene import Window
 from onboard.policy import load_policy
 from onboard.valuation import ValuedLayer
 
 IMAGECODECS = ("jpeg2000", "jpegxl-e1", "jpegxl-e3", "jpegxl-e5", "htj2k", "jpegls", "ccsds121")
-LOSSY = ("jpeg2000", "jpeg2000-5/3", "htj2k", "jpegxl", "jpeg", "avif")
+LOSSY = ("jpeg2000", "jpeg2000-5/3", "jpeg2000-bands", "jpeg2000-bands-5/3", "htj2k", "jpegxl", "jpeg", "avif")
 
 
 def picture(dtype, bands, height=70, width=93, seed=5):
@@ -137,6 +144,26 @@ def test_a_search_closes_in_on_its_target(power, target, tolerance):
     assert len(search.tried) < 30
 
 
+@given(st.floats(0, 100), st.floats(0.5, 99.5), st.floats(0.5, 30))
+def test_a_search_with_a_start_finds_the_same_neighbours_and_stays_near(start, target, stride):
+    knob = KnobRange(low=0.0, high=100.0, step=0.25, start=start, stride=stride)
+    search = Search(measure=lambda setting: setting, knob=knob)
+    bracket = search.bracket(target, 1.0)
+    assert bracket.below < target <= bracket.above
+    assert bracket.above - bracket.below <= 1.0
+    reach = abs(start - target) + 3 * stride + abs(start - target)
+    assert max(search.tried) <= min(100.0, max(start, target) + reach)
+    assert min(search.tried) >= max(0.0, min(start, target) - reach)
+
+
+def test_a_search_with_a_start_goes_to_the_end_where_nothing_is():
+    knob = KnobRange(low=0.0, high=10.0, step=1.0, start=4.0, stride=1.0)
+    above = Search(measure=lambda setting: 50 + setting, knob=knob).bracket(40, 0.1)
+    below = Search(measure=lambda setting: setting, knob=knob).bracket(40, 0.1)
+    assert (above.below, above.above) == (None, 0.0)
+    assert (below.below, below.above) == (10.0, None)
+
+
 def test_a_search_says_on_which_side_nothing_is():
     knob = KnobRange(low=0.0, high=10.0, step=1.0)
     above = Search(measure=lambda setting: 50 + setting, knob=knob).bracket(40, 0.1)
@@ -147,6 +174,51 @@ def test_a_search_says_on_which_side_nothing_is():
 
 def test_sizes_between_two_settings_are_straight_in_the_logarithm():
     assert log_between(40.0, (30.0, 100.0), (50.0, 10_000.0)) == pytest.approx(1000.0)
+
+
+def test_what_is_not_searched_continues_the_nearest_pixel_that_is():
+    pixels = np.arange(2 * 5 * 7, dtype=np.uint16).reshape(2, 5, 7)
+    known = np.zeros((5, 7), bool)
+    known[1:3, 1:3] = True
+    known[4, 6] = True
+    filled = continued(pixels, known)
+    assert np.array_equal(filled[:, known], pixels[:, known])
+    assert np.array_equal(filled[:, 0, 0], pixels[:, 1, 1])
+    assert np.array_equal(filled[:, 4, 5], pixels[:, 4, 6])
+    assert np.array_equal(filled[:, 2, 4], pixels[:, 2, 2])
+    assert np.array_equal(continued(pixels, np.zeros((5, 7), bool)), pixels)
+
+
+def test_a_detection_is_believed_where_its_centre_was_searched():
+    searched = np.zeros((20, 30), bool)
+    searched[5:10, 12:18] = True
+    box = ((10.0, 4.0), (20.0, 4.0), (20.0, 10.0), (10.0, 10.0))
+    beside = tuple((x + 5, y) for x, y in box)
+    outside = tuple((x + 100, y) for x, y in box)
+    assert believed([(box, 0.5), (beside, 0.4), (outside, 0.3)], searched) == [(box, 0.5)]
+
+
+def test_a_coarse_block_is_not_searched_until_it_is_good_but_a_chip_is(data):
+    scene = next(scene for scene in scenes_of(data, load_policy()) if scene.name == "port")
+    window = Window(row=10, col=20, height=40, width=30)
+    whole = Window(row=0, col=0, height=120, width=131)
+
+    def image(where, mse):
+        rows, cols = where.slices
+        return DecodedImage(
+            window=where,
+            pixels=scene.pixels[:, rows, cols] + np.uint16(where.row),
+            valid=np.ones((where.height, where.width), bool),
+            mse=mse,
+            lossless=False,
+        )
+
+    coarse, good = (10_000**2 / 10 ** (decibels / 10) for decibels in (40, 50))
+    pixels, searched = searchable(scene.summary, [image(whole, coarse), image(window, coarse / 2)], [window])
+    assert searched.sum() == window.height * window.width and searched[window.slices].all()
+    assert np.array_equal(pixels[:, 0, 20], scene.pixels[:, 10, 20] + 10)
+    _, searched = searchable(scene.summary, [image(whole, good), image(window, coarse)], [window])
+    assert searched.all()
 
 
 def valued(product, step, size_bytes, value):
@@ -197,7 +269,7 @@ def test_bytes_for_an_f1_must_hold_at_every_larger_budget():
 
     points = [point(1.0, 0.95), point(2.0, 0.1), point(4.0, 0.9), point(8.0, 0.9)]
     size_bytes = bytes_for_f1(points, measure, 0.8)
-    assert 2500 < size_bytes <= 2500 * 2 ** (1 / 8)
+    assert 2500 < size_bytes <= 2500 * 2 ** (1 / 4)
     assert bytes_for_f1(points, measure, 0.93) is None
     assert bytes_for_f1(points, measure, 0.93, lasting=False) == 1000
     assert bytes_for_f1(points[2:], measure, 0.8) == 4000
@@ -239,7 +311,7 @@ def test_sizes_at_equal_psnr_lie_between_their_settings(data):
     codecs = [found(lossy_codecs(), "jpeg2000")]
     sizes = scene_sizes(scene, codecs, load_policy(), scene_db=(50.0,), roi_db=(50.0,))
     whole = next(one for one in sizes if one.codec == "jpeg2000" and one.kind == "scene")
-    assert whole.below_db < 50 <= whole.above_db <= whole.below_db + 0.6
+    assert whole.below_db < 50 <= whole.above_db <= whole.below_db + 1.1
     assert whole.bytes <= whole.above_bytes
     assert {one.codec for one in sizes if one.kind == "roi"} == {
         "jpeg2000",
@@ -268,7 +340,66 @@ def test_the_command_prints_the_keys_of_every_part(data, tmp_path, capsys):
     assert printed["equal_f1"]["f1"] == pytest.approx(0.98 * printed["equal_f1"]["original"]["f1"])
     assert "ours" in printed["equal_f1"]["bytes"]
     assert printed["speed"]["ours"]["mpix_per_s"] > 0
+    assert printed["bands"]["tiny0"]["with_over_without"]["lossless"] > 0
+    assert set(printed["blocks"]) == {"128", "256", "512", "1024"}
+    assert {target["met"] for target in printed["targets"]} <= {True, False}
+    assert any(target["name"].startswith("coding speed") for target in printed["targets"])
     assert {path.name for path in tmp_path.iterdir()} == {"coding_psnr.svg", "coding_detection.svg"}
+
+
+def test_bands_that_look_alike_take_fewer_bytes_with_the_transform(data):
+    scenes = [scene for scene in scenes_of(data, load_policy()) if scene.name == "port"]
+    sizes = band_sizes(scenes[0], load_policy())
+    assert sizes.bands == 4 and sizes.sample_bits == 12
+    (row,) = band_rows([sizes])
+    assert row.with_over_without["lossless"] == sizes.with_bytes["lossless"] / sizes.without_bytes["lossless"]
+    assert row.with_over_without["lossless"] < 0.995
+    with without_transform():
+        assert (
+            unpack_header(blocks_of(scenes[0], load_policy().blocks).images[FIRST_BLOCK].payloads[0])[0].transform
+            is None
+        )
+
+
+def test_smaller_blocks_have_more_overhead(data):
+    scene = next(scene for scene in scenes_of(data, load_policy(), crop_px=None) if scene.name == "port")
+    rows = block_rows(block_sizes(scene, load_policy()))
+    assert [row.tile_px for row in rows] == [128, 256, 512, 1024]
+    assert rows[0].overhead_bytes > rows[1].overhead_bytes == rows[3].overhead_bytes
+    assert rows[0].lossless_bytes > rows[1].lossless_bytes
+    assert rows[1].bytes_at == rows[3].bytes_at != {}
+
+
+def size(codec, scene, size_bytes, bands=4):
+    return SceneSize(
+        scene=scene,
+        collection="c",
+        codec=codec,
+        kind="scene",
+        pixels=100,
+        bands=bands,
+        target_db=40.0,
+        bytes=size_bytes,
+        below_db=39.9,
+        above_db=40.1,
+        above_bytes=size_bytes,
+    )
+
+
+def test_targets_compare_with_the_better_kernel_and_with_scenes_of_four_bands_alone():
+    sizes = [
+        size("ours", "a", 700),
+        size("jpeg2000-bands", "a", 1000),
+        size("jpeg2000-bands-5/3", "a", 1300),
+        size("ours", "b", 103),
+        size("jpeg2000-bands", "b", 120),
+        size("jpeg2000-bands-5/3", "b", 100),
+        size("ours", "c", 5000, bands=13),
+        size("jpeg2000-bands", "c", 100, bands=13),
+    ]
+    together, worst = targets_of({"equal_psnr": sizes})
+    assert together.figure == pytest.approx(803 / 1100) and together.met
+    assert worst.figure == pytest.approx(1.03) and not worst.met
 
 
 def test_a_folder_without_images_is_refused(tmp_path, capsys):
