@@ -118,6 +118,12 @@ class Flight:
         profile = link_profile(self.scenario)
         keys = link_keys(self.scenario, seed=self.seed)
         references = ReferenceStore(None, capacity_bytes=self.policy.reference.capacity_bytes)
+        works: list[OnboardWork] = []
+
+        def discard_uncoded(scene: int) -> None:
+            for work in works:
+                work.tiles.discard(scene)
+
         computer = onboard_computer(
             profile,
             capacity_bytes=self.scenario.store.capacity_bytes,
@@ -126,6 +132,7 @@ class Flight:
             expected_contacts=[planned.contact for planned in contacts],
             planning=planner_settings(self.policy),
             references=references,
+            discard_uncoded=discard_uncoded,
         )
         station = ground_station(profile, journals=self.ground_journals, keys=keys)
         world = World(computer, station, contacts, Streams(self.seed))
@@ -143,6 +150,7 @@ class Flight:
             on_tile=self.on_tile,
         )
         work = OnboardWork(setup, world, power, until_ms=contacts[-1].contact.los_ms)
+        works.append(work)
         turns = work.turns
         for number, at_ms in enumerate(captured_ms):
             world.schedule(at_ms, lambda n=number: turns.capture(n))  # type: ignore[misc]

@@ -1,6 +1,6 @@
 """The satellite's end of the link put together. Imports nothing that reads or codes pixels: it fits a small process."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from downlink.contact import Contact
@@ -32,8 +32,10 @@ def onboard_computer(
     expected_contacts: Sequence[Contact] = (),
     planning: PlannerSettings | None = None,
     references: AcknowledgedLayers | None = None,
+    discard_uncoded: Callable[[int], None] | None = None,
 ) -> OnboardComputer:
-    """The satellite's end, from what its journals hold; `references` is told what the ground acknowledges, and what it has lost."""
+    """The satellite's end, from what its journals hold; `references` is told what the ground acknowledges, and what it has lost,
+    `discard_uncoded` which scenes it does not want."""
     journals = journals or EndJournals()
     gate = CommandGate(profile, keys.associations, journals.commands, ahead_ms=keys.reboot_lockout_ms)
     return OnboardComputer(
@@ -44,4 +46,5 @@ def onboard_computer(
         expected_contacts=expected_contacts,
         planning=planning,
         forget_references=None if references is None else references.forget,
+        discard_uncoded=discard_uncoded,
     )

@@ -46,7 +46,11 @@ class OnboardServiceSection(ServiceSection):
     load: Folder | None = None
     """File into which it writes the power it computes with."""
     keep_done: bool | None = None
-    """Whether scene files stay in the spool's `done` folder after their last layer is stored. Absent: they do not."""
+    """Whether scene files stay in the spool's `done` folder after their survey. Absent: they do not."""
+    raw_capacity: PositiveInt | None = None
+    """Bytes of raw tiles kept until they are coded. Absent: `store.raw_capacity_bytes`."""
+    reference_capacity: NonNegativeInt | None = None
+    """Bytes of acknowledged layers kept to predict from. Absent: `reference.capacity_bytes` of the policy."""
     record: bool | None = None
     """Whether every event and decision is written into `STATE/record`. Absent: they are not."""
     skew: Folder | None = None

@@ -56,8 +56,11 @@ class OnboardComputer:
         expected_contacts: Sequence[Contact] = (),
         planning: PlannerSettings | None = None,
         forget_references: Callable[[int | None], None] | None = None,
+        discard_uncoded: Callable[[int], None] | None = None,
     ) -> None:
         """`expected_contacts` are planned over until the ground uploads others.
+
+        `discard_uncoded` is told of each scene that the ground has dropped, so that nothing more is coded of it.
 
         `forget_references` does durably what the order `ForgetReferences` asks, or raises StoreError and is called again later.
         """
@@ -68,6 +71,7 @@ class OnboardComputer:
         self.references_problem = ""
         """Why references that the ground no longer has cannot be forgotten; empty where none stand."""
         self._forget_references_of = forget_references
+        self._discard_uncoded_of = discard_uncoded
         self._strange_packets = 0
         packets = PacketSender()
         self._express = ExpressLane(store, profile, packets)
@@ -318,9 +322,11 @@ class OnboardComputer:
         return []
 
     def _drop_scenes(self) -> list[Action]:
-        """Give up what waits of scenes that the ground does not want, but for files on their way."""
+        """Give up what waits of scenes that the ground does not want, coded or not, but for files on their way."""
         actions: list[Action] = []
         for scene in self.gate.orders.scenes_to_drop:
+            if self._discard_uncoded_of is not None:
+                self._discard_uncoded_of(scene)
             actions.extend(
                 self._evict([one.address for one in self.store.backlog() if self._may_go(one.address, scene)])
             )

@@ -43,6 +43,7 @@ class RawStore:
         self._tiles: dict[int, dict[int, int]] = {}
         self._notes: dict[int, bytes] = {}
         self._losses: list[str] = []
+        self._lost: list[tuple[int, int, int]] = []
         try:
             if files is None:
                 files = MemoryRawFiles() if folder is None else DiskRawFiles(folder)
@@ -71,6 +72,11 @@ class RawStore:
     def losses(self) -> tuple[str, ...]:
         """What was found damaged at the start and had to go, a sentence each."""
         return tuple(self._losses)
+
+    @property
+    def lost(self) -> tuple[tuple[int, int, int], ...]:
+        """The same in numbers: scene, tiles, bytes."""
+        return tuple(self._lost)
 
     @property
     def scenes(self) -> tuple[int, ...]:
@@ -237,12 +243,14 @@ class RawStore:
             self._losses.append(
                 f"scene {scene}: its seal is damaged, {len(sizes) - 1} tiles of {lost_bytes} bytes went"
             )
+            self._lost.append((scene, len(sizes) - 1, lost_bytes))
             self._remove(folder)
             return
         tiles, note = seal
         found = {tile: size for tile, size in tiles.items() if sizes.get(_file(tile)) == size}
         for tile in tiles:
             if _file(tile) in sizes and tile not in found:
+                self._lost.append((scene, 1, sizes[_file(tile)]))
                 self._losses.append(
                     f"scene {scene}: tile {tile} has {sizes[_file(tile)]} of {tiles[tile]} bytes, it went"
                 )

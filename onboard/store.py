@@ -7,7 +7,7 @@ delivered + queued + evicted.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -111,6 +111,15 @@ class ProductStore:
         """Products of a scene of which layers were ever accepted."""
         marks = (self._queued, self._delivered, self._evicted)
         return frozenset(address.product for known in marks for address in known if address.scene == scene)
+
+    def products_by_scene(self, scenes: Collection[int]) -> dict[int, frozenset[int]]:
+        """The same for several scenes at one go; those without any are left out."""
+        found: dict[int, set[int]] = {}
+        for known in (self._queued, self._delivered, self._evicted):
+            for address in known:
+                if address.scene in scenes:
+                    found.setdefault(address.scene, set()).add(address.product)
+        return {scene: frozenset(products) for scene, products in found.items()}
 
     @property
     def last_scene(self) -> int:

@@ -168,6 +168,10 @@ class UncodedTiles:
         """Nothing can be made of the tiles of a scene any more: they go, counted as damaged."""
         self._give_up(scene, self.account.damaged)
 
+    def discard(self, scene: int) -> None:
+        """Nobody wants the tiles of a scene: they go."""
+        self._give_up(scene, self.account.discarded)
+
     def best(self, now_ms: int, *, price: float, requests: Sequence[LayerRequest]) -> UncodedImage | None:
         """What to code next, None where nothing is worth `price` points per byte."""
         self._file()

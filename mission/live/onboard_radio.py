@@ -6,7 +6,7 @@ had promised is in them. Contacts and port go on meanwhile; what is heard is los
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -22,7 +22,9 @@ from mission.live.frame_port import FramePort
 from mission.live.link_driver import LinkDriver
 from mission.live.live_clock import LiveClock
 from mission.live.structured_log import StructuredLog
-from mission.onboard_end import onboard_computer
+from mission.live.terms_watch import TermsWatch
+from mission.live.worker_messages import CodingTerms
+from mission.onboard_end import AcknowledgedLayers, onboard_computer
 from mission.scenario import Scenario
 from onboard.computer import OnboardComputer
 from onboard.errors import StoreError
@@ -74,16 +76,24 @@ class OnboardRadio:
         *,
         windows: ContactWindows,
         clock: LiveClock,
+        references: AcknowledgedLayers | None = None,
+        discard_uncoded: Callable[[int], None] | None = None,
         recorder: CoreRecorder | None = None,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Raises KeyFileError, PolicyError; what the disk refuses is told by `problem`, and tried again."""
+        """`references` is told what the ground acknowledges, `discard_uncoded` which scenes it does not want.
+
+        Raises KeyFileError, PolicyError; what the disk refuses is told by `problem`, and tried again.
+        """
         self._scenario = scenario
         self._state = state
         self._port = port
         self._log = log
         self._windows = windows
         self._clock = clock
+        self._references = references
+        self._discard_uncoded = discard_uncoded
+        self._terms = TermsWatch(clock_s=monotonic_s)
         self._recorder = recorder
         self._monotonic_s = monotonic_s
         self._profile = link_profile(scenario)
@@ -145,9 +155,28 @@ class OnboardRadio:
         """The highest scene number that any layer has."""
         return 0 if self.computer is None else self.computer.store.last_scene
 
-    def kept_products(self, scene: int) -> frozenset[int] | None:
-        """Products of a scene that are stored; None without a core."""
-        return None if self.computer is None else self.computer.store.products_of(scene)
+    def kept_products_of(self, scenes: Collection[int]) -> dict[int, frozenset[int]] | None:
+        """Products of these scenes that are stored, scenes without any left out; None without a core."""
+        return None if self.computer is None else self.computer.store.products_by_scene(frozenset(scenes))
+
+    def new_coding_terms(self) -> CodingTerms | None:
+        """What is worth coding now; None where that was just said, or without a core."""
+        computer, now_ms = self.computer, self._clock.now_ms()
+        if computer is None:
+            return None
+        requests = computer.standing_requests(now_ms)
+        known = id(computer), computer.store.tally, self.contact, requests
+        if not self._terms.due(known):
+            return None
+        return self._terms.ask(
+            known,
+            lambda: CodingTerms(
+                at_ms=now_ms,
+                price=computer.coding_price(now_ms),
+                requests=requests,
+                room_bytes=_room_beside(computer),
+            ),
+        )
 
     # ---- what is done
 
@@ -284,6 +313,8 @@ class OnboardRadio:
             keys=self._keys,
             expected_contacts=expected,
             planning=self._planning,
+            references=self._references,
+            discard_uncoded=self._discard_uncoded,
         )
 
     def _expected_contacts(self, now_ms: int) -> tuple[Contact, ...]:
@@ -329,3 +360,8 @@ class OnboardRadio:
                 self._delivered = count + len(action.addresses), digest
             case LayersEvicted():
                 self._log.warning("layers evicted", layers=len(action.addresses))
+
+
+def _room_beside(computer: OnboardComputer) -> int:
+    """What raw tiles must leave of the disk: room for marks, for the next layers, and for the journal to be rewritten."""
+    return 2 * MARKS_ROOM_BYTES + REWRITING_ROOM_BYTES + computer.store.kept_bytes

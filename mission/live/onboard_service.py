@@ -6,19 +6,27 @@ through. Either may be killed at any instant. The state folder holds all that mu
     products.journal   layers, what was delivered, what was given up
     uplink.journal     replay protection, standing orders
     captures.journal   scene numbers, the scene in work
+    coding.journal     images over which the worker died, raw tiles that are given up
     handover           layers on their way from the worker to the store
+    raw/               raw tiles of surveyed scenes, and their notes; the worker's alone
+    losses.journal     raw tiles that went uncoded; the worker's alone
+    references/        what the ground has acknowledged, to predict from
 """
 
 import asyncio
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+
+from pydantic import NonNegativeInt, PositiveInt
 
 from downlink.errors import JournalError
 from downlink.journal import FileJournal
 from mission.errors import ServiceError
 from mission.link_setup import link_profile
 from mission.live.capture_journal import CaptureJournal
+from mission.live.coding_journal import CodingJournal
 from mission.live.contact_windows import ContactWindows
 from mission.live.frame_port import FramePort, open_frame_port
 from mission.live.handover import HANDOVER_FILE
@@ -28,17 +36,20 @@ from mission.live.load_file import LIFE_MS, Load, write_load
 from mission.live.onboard_radio import OnboardRadio
 from mission.live.onboard_status import (
     ClockStatus,
+    CodingStatus,
     ContactStatus,
     EffortStatus,
     EnergyStatus,
     LedgerStatus,
     LinkStatus,
     OnboardStatus,
+    ReferencesStatus,
     ScenesStatus,
     WorkerStatus,
     housekeeping_of,
 )
 from mission.live.power_watch import PowerWatch
+from mission.live.reference_keeper import ReferenceKeeper
 from mission.live.scene_line import SceneLine
 from mission.live.scene_worker import SceneWorker, WorkerSetup
 from mission.live.service import Service, open_service
@@ -47,15 +58,30 @@ from mission.live.spool import Spool
 from mission.scenario import Scenario
 from onboard.eps_reading import read_eps
 from onboard.link_events import HousekeepingTaken
+from onboard.policy import load_policy
 
 if TYPE_CHECKING:
     from mission.event_log import EventRecorder
 
 CAPTURES_FILE: Final = "captures.journal"
+CODING_FILE: Final = "coding.journal"
+RAW_FOLDER: Final = "raw"
+REFERENCES_FOLDER: Final = "references"
 RECORD_FOLDER: Final = "record"
 RECORDS_KEPT: Final = 4
 LINE_EVERY_S: Final = 0.5
 STATUS_EVERY_S: Final = 1.0
+CODING_GAUGES: Final = {
+    "waiting_tiles": "Raw tiles that wait for coding.",
+    "raw_bytes": "What raw tiles take.",
+    "price": "Points per byte that an image must promise to be coded.",
+}
+CODING_COUNTS: Final = {
+    "coded_images": "Images coded.",
+    "discarded_tiles": "Raw tiles that went uncoded for want of room.",
+    "damaged_tiles": "Raw tiles that could not be read back.",
+    "given_up_tiles": "Raw tiles given up.",
+}
 HOUSEKEEPING_EVERY_S: Final = 5.0
 LATENESS_S: Final = 60.0
 CLOCK_EVERY_S: Final = 1.0
@@ -79,6 +105,16 @@ class OnboardFolders:
         """File of milliseconds by which its clock is wrong on purpose; None: it is right."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacities:
+    """What the folders of the state may take beside the product store."""
+
+    raw_bytes: int
+    """Raw tiles that wait for coding."""
+    reference_bytes: int
+    """What the ground has acknowledged."""
+
+
 class OnboardService:
     """The flight computer on the frame of a service."""
 
@@ -89,12 +125,14 @@ class OnboardService:
         folders: OnboardFolders,
         port: FramePort,
         *,
+        capacities: Capacities,
         recorder: "EventRecorder | None" = None,
     ) -> None:
-        """Raises ServiceError for a spool or a capture journal that cannot be used, KeyFileError, PolicyError."""
+        """Raises ServiceError for a spool, a capture journal or a coding journal that cannot be used, KeyFileError, PolicyError."""
         self._service = service
         self._scenario = scenario
         self._folders = folders
+        self._capacities = capacities
         self._port = port
         self._link_watch = LinkWatch(port, service.log)
         self._recorder = recorder
@@ -110,13 +148,25 @@ class OnboardService:
         windows = ContactWindows(scenario)
         windows.check(self._clock.now_ms())
         state = service.settings.state
-        self._captures_journal, captures = _captures(state / CAPTURES_FILE)
+        self._captures_journal = _journal(state / CAPTURES_FILE)
+        self._coding_journal = _journal(state / CODING_FILE)
+        self.references = ReferenceKeeper(state / REFERENCES_FOLDER, capacity_bytes=capacities.reference_bytes)
+        self._unwanted: list[int] = []
         self.radio = OnboardRadio(
-            scenario, state, port, service.log, windows=windows, clock=self._clock, recorder=recorder
+            scenario,
+            state,
+            port,
+            service.log,
+            windows=windows,
+            clock=self._clock,
+            references=self.references,
+            discard_uncoded=self._unwanted.append,
+            recorder=recorder,
         )
         self.line = SceneLine(
             Spool(_made(folders.spool), keep_done=folders.keep_done),
-            captures,
+            CaptureJournal(self._captures_journal),
+            CodingJournal(self._coding_journal),
             self.radio,
             service.log,
             start_worker=self._start_worker,
@@ -151,6 +201,11 @@ class OnboardService:
         self._radio_turn()
 
     def _line_turn(self) -> None:
+        while self._unwanted:
+            self.line.coding.discard(self._unwanted.pop(0))
+        terms = self.radio.new_coding_terms()
+        if terms is not None:
+            self.line.tell_terms(terms)
         self.line.turn()
         self._radio_turn()
 
@@ -162,10 +217,15 @@ class OnboardService:
         self.radio.check_clock()
 
     def _start_worker(self) -> SceneWorker:
+        state = self._service.settings.state
         setup = WorkerSetup(
             scenario=self._scenario,
             power=self._folders.power,
-            handover=self._service.settings.state / HANDOVER_FILE,
+            handover=state / HANDOVER_FILE,
+            raw=state / RAW_FOLDER,
+            references=state / REFERENCES_FOLDER,
+            raw_capacity_bytes=self._capacities.raw_bytes,
+            reference_capacity_bytes=self._capacities.reference_bytes,
         )
         worker = SceneWorker(setup, on_close=self._service.forget)
         self._service.on_readable(worker.fileno(), self._worker_spoke)
@@ -176,6 +236,7 @@ class OnboardService:
         self._power.close()
         self.radio.close()
         self._captures_journal.close()
+        self._coding_journal.close()
         self._port.close()
 
     # ---- what is told
@@ -184,7 +245,7 @@ class OnboardService:
         """The status, and what is drawn for the power system."""
         self._link_watch.look()
         self._write_load()
-        reason = self.radio.trouble or self.line.problem
+        reason = self.radio.trouble or self.line.problem or self.references.problem
         self._service.show(self._current_status(), healthy=not reason, reason=reason)
 
     def _take_housekeeping(self) -> None:
@@ -216,6 +277,8 @@ class OnboardService:
                 done=line.captures.done,
                 rejected=line.captures.rejected,
             ),
+            coding=CodingStatus.of(line.coding),
+            references=ReferencesStatus.of(self.references, self.line.coding),
             open_files=self._open_files,
             effort=EffortStatus(
                 detect=line.power.detect,
@@ -294,9 +357,15 @@ class OnboardService:
                     lambda key=f"{state}_{what}": float(getattr(self._ledger, key)),  # type: ignore[misc]
                 )
         metrics.gauge("scenes_waiting", "Scene files in the spool.", lambda: float(line.waiting))
-        metrics.counted("scenes_done", "Scenes of which every layer was stored.", lambda: float(line.captures.done))
+        metrics.counted("scenes_done", "Scenes surveyed, their file cleared away.", lambda: float(line.captures.done))
         metrics.counted("scenes_rejected", "Files that were refused.", lambda: float(line.captures.rejected))
         metrics.counted("tiles_worked", "Tiles worked through.", lambda: float(line.tiles_worked))
+        for name, words in CODING_GAUGES.items():
+            metrics.gauge(f"coding_{name}", words, lambda key=name: float(getattr(CodingStatus.of(line.coding), key)))  # type: ignore[misc]
+        for name, words in CODING_COUNTS.items():
+            metrics.counted(f"coding_{name}", words, lambda key=name: float(getattr(CodingStatus.of(line.coding), key)))  # type: ignore[misc]
+        metrics.gauge("reference_scenes", "Scenes held to predict from.", lambda: float(self.references.scenes))
+        metrics.gauge("reference_bytes", "What they take.", lambda: float(self.references.used_bytes))
         metrics.counted("worker_starts", "Starts of the worker process.", lambda: float(line.worker_starts))
         metrics.counted("core_restarts", "Times that the core was built again.", lambda: float(radio.restarts))
         metrics.counted("clock_steps", "Times that the wall clock was set.", lambda: float(radio.clock_steps))
@@ -341,10 +410,16 @@ def open_onboard_service(source: OptionSource, scenario: Scenario) -> tuple[Serv
     )
     address = source.required("link")
     profile = link_profile(scenario)
+    capacities = Capacities(
+        raw_bytes=source.of("raw_capacity", PositiveInt, scenario.store.raw_capacity_bytes),
+        reference_bytes=source.of(
+            "reference_capacity", NonNegativeInt, load_policy(scenario.policy.file).reference.capacity_bytes
+        ),
+    )
     service = open_service(source)
     port = open_frame_port(address, frame_bytes_in=profile.uplink_frame_bytes, frame_bytes_out=profile.frame_bytes)
     recorder = _recorder(service) if source.of("record", bool, False) else None
-    return service, OnboardService(service, scenario, folders, port, recorder=recorder)
+    return service, OnboardService(service, scenario, folders, port, capacities=capacities, recorder=recorder)
 
 
 def _recorder(service: Service) -> "EventRecorder":
@@ -358,12 +433,11 @@ def _recorder(service: Service) -> "EventRecorder":
     return EventRecorder(folder / f"onboard-{service.boot:010d}.log")
 
 
-def _captures(path: Path) -> tuple[FileJournal, CaptureJournal]:
+def _journal(path: Path) -> FileJournal:
     try:
-        journal = FileJournal(path)
+        return FileJournal(path)
     except JournalError as error:
         raise ServiceError(str(error)) from error
-    return journal, CaptureJournal(journal)
 
 
 def _made(folder: Path) -> Path:

@@ -4,6 +4,8 @@ from pydantic import BaseModel, ConfigDict
 
 from downlink.contact import Contact
 from downlink.housekeeping import Housekeeping
+from mission.live.coding_line import CodingLine
+from mission.live.reference_keeper import ReferenceKeeper
 from mission.live.service_status import ServiceStatus
 from onboard.store import LayerAccount
 
@@ -71,7 +73,87 @@ class ScenesStatus(StatusPart):
     in_work: int
     """Number of the scene that the worker has; 0 without one."""
     done: int
+    """Surveyed: summary, alerts and chips are stored, what is to be coded waits raw, the file is cleared away."""
     rejected: int
+
+
+class CodingStatus(StatusPart):
+    """Images that wait raw, and what became of them."""
+
+    waiting_tiles: int
+    """In the raw store, uncoded."""
+    raw_bytes: int
+    """What the raw store takes."""
+    raw_capacity_bytes: int
+    """What it may take; 0 before the worker has said it."""
+    coded_images: int
+    """Since the service started."""
+    coded_bytes: int
+    """Of their layers."""
+    discarded_tiles: int
+    """Gone uncoded for want of room, since the state folder was new."""
+    discarded_bytes: int
+    damaged_tiles: int
+    """Could not be read back, since the state folder was new."""
+    given_up_tiles: int
+    """Gone uncoded because the worker died over them, their scene was rejected or not wanted, since the state folder was new."""
+    price: float
+    """Points per byte that an image must promise to be coded now."""
+    requests: int
+    """Of the ground, that raise what images are worth."""
+    scene: int
+    """Of the image that is being coded; 0 without one."""
+    product: int
+    """Its number; 0 without one."""
+
+    @classmethod
+    def of(cls, line: CodingLine) -> "CodingStatus":
+        """As the worker last said it."""
+        report, terms = line.report, line.terms
+        scene, product = line.image or (0, 0)
+        return cls(
+            waiting_tiles=report.tiles,
+            raw_bytes=report.size_bytes,
+            raw_capacity_bytes=report.capacity_bytes,
+            coded_images=line.coded_images,
+            coded_bytes=line.coded_bytes,
+            discarded_tiles=report.discarded_tiles,
+            discarded_bytes=report.discarded_bytes,
+            damaged_tiles=report.damaged_tiles,
+            given_up_tiles=report.given_up_tiles,
+            price=0.0 if terms is None else terms.price,
+            requests=0 if terms is None else len(terms.requests),
+            scene=scene,
+            product=product,
+        )
+
+
+class ReferencesStatus(StatusPart):
+    """What new images are predicted from."""
+
+    scenes: int
+    """Of which anything is held."""
+    bytes: int
+    """Of their files."""
+    capacity_bytes: int
+    passed_over: int
+    """Acknowledged layers that were not taken for want of room on the disk, since the service started."""
+    predicted_images: int
+    """Coded from a reference, since the service started."""
+    problem: str
+    """What the disk refuses; empty where it does not."""
+
+    @classmethod
+    def of(cls, keeper: ReferenceKeeper, line: CodingLine) -> "ReferencesStatus":
+        """As they stand."""
+        return cls(
+            scenes=keeper.scenes,
+            bytes=keeper.used_bytes,
+            capacity_bytes=keeper.capacity_bytes,
+            passed_over=keeper.passed_over,
+            predicted_images=line.predicted_images,
+            problem=keeper.problem,
+        )
 
 
 class EffortStatus(StatusPart):
@@ -148,6 +230,8 @@ class OnboardStatus(ServiceStatus):
     delivered_digest: str
     """`downlink.layer_digest` of the delivered layers, hexadecimal."""
     scenes: ScenesStatus
+    coding: CodingStatus
+    references: ReferencesStatus
     open_files: int
     """File deliveries that the ground has not acknowledged."""
     effort: EffortStatus
@@ -186,7 +270,7 @@ def housekeeping_of(status: OnboardStatus, *, at_ms: int, uptime_s: int, boot: i
         scenes_rejected=status.scenes.rejected,
         open_files=status.open_files,
         refused_frames=status.link.refused_frames,
-        computing=status.scenes.in_work > 0,
+        computing=status.scenes.in_work > 0 or status.coding.scene > 0,
         waiting_for_power=status.effort.waiting_for_power,
         disk_full=disk_full,
     )

@@ -1,23 +1,28 @@
-"""The line of scenes: takes files from the spool, has the worker work them through, keeps the layers, clears the files away.
+"""The line of scenes: takes files from the spool, has the worker survey them, keeps the layers, clears the files away. In between the
+worker codes images, as `mission.live.coding_line` lets it.
 
 `turn` does whatever can be done now, and may be called at any time. What the disk refuses is told in `problem` and tried
 again at the next turn; meanwhile the worker waits. A file over which the worker has died three times is rejected.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
 from downlink.errors import JournalError
 from downlink.products import SUMMARY_PRODUCT
 from mission.live.capture_journal import Capture, CaptureJournal
+from mission.live.coding_journal import CodingJournal
+from mission.live.coding_line import CodingLine
 from mission.live.handover import read_handover
 from mission.live.scene_worker import SceneWorker
 from mission.live.spool import Spool
 from mission.live.structured_log import StructuredLog
 from mission.live.worker_messages import (
+    CodingTerms,
     FromWorker,
+    ImageCoded,
     LayersKept,
     LayersReady,
     RadioState,
@@ -39,7 +44,7 @@ SILENCE_LIMIT_S: Final = 600.0
 """A worker that works and says nothing for so long hangs: it is killed."""
 START_AGAIN_S: Final = 1.0
 START_AGAIN_LIMIT_S: Final = 30.0
-"""A worker that ends before it is ready is started again after the one, doubled up to the other."""
+"""A worker that ends without a scene or an image is started again after the one, doubled up to the other until one has done a tile."""
 
 
 class LayerKeeper(Protocol):
@@ -48,8 +53,8 @@ class LayerKeeper(Protocol):
     def keep(self, layers: Sequence[ValuedLayer]) -> bool:
         """Whether they are durable now."""
 
-    def kept_products(self, scene: int) -> frozenset[int] | None:
-        """Products of a scene that are stored; None while that cannot be told."""
+    def kept_products_of(self, scenes: Collection[int]) -> dict[int, frozenset[int]] | None:
+        """Products of these scenes that are stored, scenes without any left out; None while that cannot be told."""
 
     @property
     def last_scene(self) -> int:
@@ -63,6 +68,7 @@ class SceneLine:
         self,
         spool: Spool,
         captures: CaptureJournal,
+        images: CodingJournal,
         keeper: LayerKeeper,
         log: StructuredLog,
         *,
@@ -73,6 +79,8 @@ class SceneLine:
         """`start_worker` gives a new child and sees to it that `hear` is called when it has something to say."""
         self._spool = spool
         self.captures = captures
+        self.coding = CodingLine(images, keeper, log)
+        """What the worker does between two scenes."""
         self._keeper = keeper
         self._log = log
         self._start_worker = start_worker
@@ -89,6 +97,7 @@ class SceneLine:
         self.worker_starts = 0
         self.tiles_worked = 0
         self._ready = False
+        self._worker_waits = False
         self._in_work: Capture | None = None
         self._result: SceneWorked | SceneRefused | None = None
         self._radio_on = False
@@ -116,6 +125,11 @@ class SceneLine:
         """Whether the worker has a scene."""
         return self._in_work is not None
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether the worker has a scene, or codes an image."""
+        return self.in_work or self.coding.image is not None
+
     def turn(self) -> None:
         """Do what can be done now."""
         try:
@@ -124,7 +138,9 @@ class SceneLine:
             self._note_death()
             self._note_result()
             self._clear_away()
+            self._turn_coding(may_code=False)
             self._order_next()
+            self._turn_coding(may_code=not self.in_work and _is_over(self.captures.current))
         except JournalError as error:
             self.problem = str(error)
         except OSError as error:
@@ -148,6 +164,10 @@ class SceneLine:
             if self.worker is not None:
                 self.worker.tell(RadioState(on=on))
 
+    def tell_terms(self, terms: CodingTerms) -> None:
+        """What is worth coding from now on."""
+        self.coding.terms = terms
+
     def stop(self) -> None:
         """End the worker."""
         if self.worker is not None:
@@ -159,12 +179,14 @@ class SceneLine:
     def _take(self, message: FromWorker) -> None:
         match message:
             case WorkerReady():
-                self._ready, self._worker_problem, self._start_again_s = True, "", START_AGAIN_S
+                self._ready, self._worker_problem = True, ""
+                self.coding.ready(message.raw_scenes)
                 self._log.info("worker ready", model=message.model, worker_pid=self.worker.pid if self.worker else 0)
             case TileWorked():
                 self.tiles_worked += 1
+                self._start_again_s = START_AGAIN_S
             case LayersReady():
-                self._to_keep = True
+                self._to_keep = self._worker_waits = True
             case WorkerHeld():
                 self._held = message.reason
             case WorkerPowerReport():
@@ -174,32 +196,40 @@ class SceneLine:
                 self._log.error("worker failed", problem=message.error, trace=message.traceback)
             case SceneWorked() | SceneRefused():
                 self._result = message
+            case ImageCoded():
+                self._start_again_s = START_AGAIN_S
+                self.coding.take(message)
+            case _:
+                self.coding.take(message)
 
     def _tend_worker(self) -> None:
         if self.worker is None:
             self._start()
         elif self.worker.has_ended:
             self._bury(self.worker, self.worker.buried())
-        elif (self.in_work or not self._ready) and self._clock_s() - self._spoke_s > SILENCE_LIMIT_S:
+        elif (self.is_busy or not self._ready) and self._clock_s() - self._spoke_s > SILENCE_LIMIT_S:
             self._bury(self.worker, f"silent for {SILENCE_LIMIT_S:.0f} s, {self.worker.end()}")
 
     def _start(self) -> None:
         if self._clock_s() < self._start_at_s:
             return
         self._ready, self._failure, self._spoke_s = False, "", self._clock_s()
+        self.coding.begin()
         self.worker = self._start_worker()
         self.worker_starts += 1
         self.worker.tell(RadioState(on=self._radio_on))
 
     def _bury(self, worker: SceneWorker, how: str) -> None:
-        """A worker has ended: over a scene that counts against the scene, before it was ready it is started again later."""
+        """A worker has ended: over an image or a scene that counts against it, before it was ready it is started again later."""
         how = f"{self._failure}; {how}" if self._failure else how
-        self.worker, self._held = None, ""
-        self._log.warning("worker ended", how=how, scene=self._in_work.scene if self._in_work else None)
-        if self._in_work is not None and self._result is None:
+        self.worker, self._held, self._worker_waits = None, "", False
+        scene, product = self.coding.image or (self._in_work.scene if self._in_work else None, None)
+        self._log.warning("worker ended", how=how, scene=scene, product=product)
+        over_image = self.coding.worker_died(how)
+        if self._in_work is not None and self._result is None and not over_image:
             self._unnoted_death = how
-        elif not self._ready:
-            self._worker_problem = f"the worker does not start: {how}"
+        elif self._result is None and not over_image:
+            self._worker_problem = f"the worker does not {'last' if self._ready else 'start'}: {how}"
             self._start_at_s = self._clock_s() + self._start_again_s
             self._start_again_s = min(2 * self._start_again_s, START_AGAIN_LIMIT_S)
         if self._result is None:
@@ -215,8 +245,8 @@ class SceneLine:
         if handover is None:
             self._log.warning("handover damaged", file=self._handover)
             self._to_keep = False
-            if self.worker is not None and self.in_work:
-                self.worker.end()  # the scene is worked through again
+            if self.worker is not None and self._worker_waits:
+                self.worker.end()  # the scene, or the image, is worked through again
             return
         now = self.captures.current
         if handover.efforts and now is not None and now.scene == handover.scene and not now.efforts:
@@ -224,8 +254,12 @@ class SceneLine:
         if not self._keeper.keep(handover.layers):
             return
         self._to_keep = False
-        if self.worker is not None and self.in_work:
+        if self.worker is not None and self._worker_waits:
+            self._worker_waits = False
             self.worker.tell(LayersKept())
+
+    def _turn_coding(self, *, may_code: bool) -> None:
+        self.coding.turn(self.worker, may_open=self._ready and not self._to_keep, may_code=may_code)
 
     # ---- the files
 
@@ -262,6 +296,8 @@ class SceneLine:
         now = self.captures.current
         if now is None:
             return
+        if outcome == "rejected":
+            self.coding.give_up(now.scene, reason)
         self.captures.end(outcome, reason)
         if outcome == "rejected":
             self._log.warning("scene rejected", scene=now.scene, file=_shown(now.file.name), reason=reason)
@@ -283,7 +319,7 @@ class SceneLine:
             view = self._spool.look()
             now = self.captures.current
             self.waiting = view.waiting if now is None else max(0, view.waiting - 1)
-            if self.in_work or self._to_keep or self.worker is None or not self._ready:
+            if self.in_work or self._to_keep or self.worker is None or not self.coding.is_open:
                 return
             if now is None:
                 if view.first is None:
@@ -301,9 +337,11 @@ class SceneLine:
             self._clear_away()
 
     def _order(self, now: Capture) -> None:
-        kept = self._keeper.kept_products(now.scene)
-        if kept is None or self.worker is None:
+        products = self._keeper.kept_products_of((now.scene,))
+        if products is None or self.worker is None:
             return
+        kept = products.get(now.scene, frozenset())
+        self.coding.ordered()
         self._in_work, self._spoke_s = now, self._clock_s()
         self._log.info("scene in work", scene=now.scene, file=now.file.name, products_kept=len(kept))
         self.worker.tell(
@@ -315,6 +353,11 @@ class SceneLine:
                 efforts=now.efforts if SUMMARY_PRODUCT in kept else "",
             )
         )
+
+
+def _is_over(now: Capture | None) -> bool:
+    """Whether no scene is in work by the books."""
+    return now is None or bool(now.outcome)
 
 
 def _shown(name: str) -> str:

@@ -36,6 +36,14 @@ class WorkerSetup:
     """Root of the power readings."""
     handover: Path
     """The file through which layers leave."""
+    raw: Path
+    """Folder of raw tiles; the worker's alone."""
+    references: Path
+    """Folder of what the ground has acknowledged; read here, written by the main process."""
+    raw_capacity_bytes: int
+    """What raw tiles may take."""
+    reference_capacity_bytes: int
+    """What references may take."""
 
 
 class SceneWorker:

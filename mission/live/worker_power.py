@@ -145,13 +145,19 @@ class WorkerPower:
         return decision
 
     def may_spend(self, step: EnergyStep, mpix: float) -> Decision:
-        """Comes back when there is power for the step: it is late, never refused."""
+        """Whether there is power for the step now: SKIP where it is still to be saved, so that more urgent work can come before it."""
         price_j = self._prices.step_j(step, mpix)
-        decision = self._when_allowed(
-            lambda now_ms: self._budget.decide(screen_only_j=price_j, detect_j=price_j, now_ms=now_ms)
-        )
-        self._reason = decision.reason
-        return decision
+        self._observe()
+        answer = self._budget.decide(screen_only_j=price_j, detect_j=price_j, now_ms=self._clock_ms())
+        self._reason, self._waiting = answer.reason, isinstance(answer, Wait)
+        self._tell()
+        return Decision(effort=Effort.SKIP, reason=answer.reason) if isinstance(answer, Wait) else answer
+
+    def rest(self) -> None:
+        """Nothing waits for power any more."""
+        if self._waiting:
+            self._waiting, self._reported_ms = False, None
+            self._tell()
 
     @contextmanager
     def charge(self, step: EnergyStep, mpix: float) -> Iterator[None]:

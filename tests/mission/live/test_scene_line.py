@@ -2,7 +2,7 @@
 
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,21 @@ from downlink.errors import JournalError
 from downlink.journal import FileJournal, MemoryJournal
 from downlink.products import SUMMARY_PRODUCT, Layer, LayerAddress, Rung
 from mission.live.capture_journal import CaptureJournal
+from mission.live.coding_journal import CodingJournal
 from mission.live.handover import write_handover
-from mission.live.scene_line import DEATHS_LIMIT, SILENCE_LIMIT_S, START_AGAIN_S, SceneLine
+from mission.live.scene_line import DEATHS_LIMIT, SILENCE_LIMIT_S, START_AGAIN_LIMIT_S, START_AGAIN_S, SceneLine
 from mission.live.spool import Spool
 from mission.live.structured_log import StructuredLog
 from mission.live.worker_messages import (
+    CodingAllowed,
+    CodingBegun,
+    CodingTerms,
+    GivenUp,
+    GiveUp,
+    ImageCoded,
     LayersKept,
     LayersReady,
+    ProductsKept,
     RadioState,
     SceneOrder,
     SceneRefused,
@@ -91,8 +99,8 @@ class StoreKeeper:
             self.store.add(layers)
         return not self.refuses
 
-    def kept_products(self, scene: int) -> frozenset[int] | None:
-        return None if self.refuses else self.store.products_of(scene)
+    def kept_products_of(self, scenes: Collection[int]) -> dict[int, frozenset[int]] | None:
+        return None if self.refuses else self.store.products_by_scene(scenes)
 
     @property
     def last_scene(self) -> int:
@@ -107,7 +115,7 @@ class Bench:
         self.spool = folder / "spool"
         self.spool.mkdir()
         self.handover = folder / "handover"
-        self.layers, self.captures = MemoryJournal(), MemoryJournal()
+        self.layers, self.captures, self.images = MemoryJournal(), MemoryJournal(), MemoryJournal()
         self.workers: list[FakeWorker] = []
         self.now_s = 0.0
         self.log = io.StringIO()
@@ -118,6 +126,7 @@ class Bench:
         self.line = SceneLine(
             Spool(self.spool),
             CaptureJournal(self.captures),
+            CodingJournal(self.images),
             self.keeper,
             StructuredLog("onboard", stream=self.log),
             start_worker=self.new_worker,
@@ -143,9 +152,10 @@ class Bench:
         os.utime(path, ns=(mtime_ns, mtime_ns))
         return path
 
-    def ready(self) -> None:
+    def ready(self, *raw_scenes: int) -> None:
+        self.now_s += START_AGAIN_LIMIT_S
         self.line.turn()
-        self.say(WorkerReady(model="ship_s2@1"))
+        self.say(WorkerReady(model="ship_s2@1", raw_scenes=raw_scenes))
 
     def die(self) -> None:
         self.worker.has_ended = True
@@ -295,8 +305,10 @@ def test_the_worker_is_told_of_the_radio_also_a_new_one(bench: Bench) -> None:
     bench.ready()
     bench.line.tell_radio(True)
     bench.line.tell_radio(True)
-    assert bench.worker.told == [RadioState(on=False), RadioState(on=True)]
+    states = [RadioState(on=False), RadioState(on=True)]
+    assert [one for one in bench.worker.told if isinstance(one, RadioState)] == states
     bench.die()
+    bench.now_s += START_AGAIN_S
     bench.line.turn()
     assert bench.worker.told == [RadioState(on=True)]
 
@@ -375,3 +387,144 @@ def test_a_spool_that_cannot_be_cleared_stops_the_line_and_says_so(bench: Bench)
     bench.line.turn()
     assert bench.line.problem == "" and bench.line.captures.rejected == 1
     assert (bench.spool / "rejected" / "bad.tif").exists()
+
+
+# ---- coding
+
+
+TERMS = CodingTerms(at_ms=1_000, price=0.5, requests=(), room_bytes=9)
+
+
+def coded(scene: int, product: int, reference_scene: int | None = None) -> ImageCoded:
+    return ImageCoded(
+        scene=scene,
+        product=product,
+        size_bytes=100,
+        forecast_bytes=90,
+        choice="alone",
+        reference_scene=reference_scene,
+    )
+
+
+def test_images_are_coded_only_while_no_scene_is_in_work_by_the_books(bench: Bench) -> None:
+    bench.put("a.tif")
+    bench.ready()
+    assert bench.worker.told[1:] == [ProductsKept(products=()), *bench.worker.orders]
+    bench.line.tell_terms(TERMS)
+    bench.line.turn()
+    assert bench.worker.told[-1] is TERMS
+    bench.captures.append = refuse  # type: ignore[method-assign]
+    bench.say(WORKED)
+    assert CodingAllowed() not in bench.worker.told, "a crash now would have the scene worked through again"
+    del bench.captures.append
+    bench.line.turn()
+    assert bench.worker.told[-1] == CodingAllowed()
+    bench.say(CodingBegun(scene=1, product=1))
+    assert bench.line.is_busy and not bench.line.in_work
+    bench.put("b.tif", 6_000_000)
+    bench.line.turn()
+    assert [order.scene for order in bench.worker.orders] == [1, 2], "the order is there before the image is done"
+    bench.say(coded(1, 1, reference_scene=9))
+    assert (bench.line.coding.coded_images, bench.line.coding.predicted_images) == (1, 1)
+    bench.say(WORKED)
+    assert bench.worker.told.count(CodingAllowed()) == 2
+    bench.line.turn()
+    assert bench.worker.told.count(TERMS) == 1 and bench.worker.told.count(CodingAllowed()) == 2
+
+
+def refuse(records: Any) -> tuple[int, ...]:
+    raise JournalError("No space left on device")
+
+
+def test_layers_of_an_image_are_kept_without_a_scene_in_work(bench: Bench) -> None:
+    bench.ready(1)
+    bench.say(CodingBegun(scene=1, product=2))
+    write_handover(bench.handover, scene=1, layers=layers_of(1, 2, b"coded"), efforts="")
+    bench.say(LayersReady())
+    assert bench.worker.told[-1] == LayersKept() and bench.keeper.store.products_of(1) == {2}
+
+
+def test_a_worker_is_told_what_is_stored_before_anything_else(bench: Bench) -> None:
+    """Killed between the layers kept and the raw tile dropped: the handover is stored first, then the worker hears of it."""
+    write_handover(bench.handover, scene=4, layers=layers_of(4, 3, b"coded"), efforts="")
+    bench.start()
+    bench.keeper.refuses = True
+    bench.put("a.tif")
+    bench.ready(4, 5)
+    assert [one for one in bench.worker.told if not isinstance(one, RadioState)] == []
+    bench.keeper.refuses = False
+    bench.line.turn()
+    told = [one for one in bench.worker.told if not isinstance(one, RadioState)]
+    assert told == [ProductsKept(products=((4, (3,)),)), *bench.worker.orders] and bench.worker.orders[0].scene == 5
+
+
+def test_an_image_over_which_the_worker_dies_three_times_is_given_up_and_blames_no_scene(bench: Bench) -> None:
+    bench.put("a.tif")
+    for death in range(3):
+        bench.ready(7)
+        assert ProductsKept(products=()) in bench.worker.told
+        bench.say(CodingBegun(scene=7, product=3))
+        if death == 1:
+            bench.start()  # this process is killed, too: no death of the image
+            bench.ready(7)
+            bench.say(CodingBegun(scene=7, product=3))
+        bench.die()
+    assert bench.line.captures.current is not None and bench.line.captures.current.deaths == ()
+    bench.start()
+    bench.ready(7)
+    assert ProductsKept(products=(), given_up=((7, 3),)) in bench.worker.told
+    assert "died 3 times over it" in bench.log.getvalue()
+    bench.say(GivenUp(scene=7, product=3, tiles=1))
+    bench.start()
+    bench.ready(7)
+    assert ProductsKept(products=()) in bench.worker.told, "it is reported gone"
+
+
+def test_an_image_that_is_coded_after_a_death_is_dangerous_no_more(bench: Bench) -> None:
+    for product in (3, 4):
+        bench.ready(7)
+        bench.say(CodingBegun(scene=7, product=product))
+        bench.die()
+    bench.ready(7)
+    bench.say(CodingBegun(scene=7, product=3), coded(7, 3))
+    bench.keeper.keep(layers_of(7, 4, b"was on its way"))
+    bench.start()
+    bench.ready(7)
+    bench.line.turn()
+    assert CodingJournal(bench.images).dangerous == ()
+
+
+def test_raw_tiles_of_what_is_rejected_or_not_wanted_are_given_up(bench: Bench) -> None:
+    bench.put("bad.tif")
+    bench.ready()
+    bench.say(SceneRefused(reason="no raster"))
+    assert bench.worker.told[-2:] == [GiveUp(scene=1), CodingAllowed()]
+    bench.line.coding.discard(44)
+    bench.line.turn()
+    assert bench.worker.told[-1] == GiveUp(scene=44)
+    bench.say(GivenUp(scene=1, product=None, tiles=0))
+    bench.start()
+    bench.ready()
+    assert bench.worker.told[-2] == ProductsKept(products=(), given_up=((44, None),))
+
+
+def test_a_worker_that_ends_idle_again_and_again_is_started_ever_later(bench: Bench) -> None:
+    starts_s = []
+    for _ in range(4):
+        bench.ready()
+        bench.die()
+        died_s, count = bench.now_s, len(bench.workers)
+        assert "does not last" in bench.line.problem
+        while len(bench.workers) == count:
+            bench.now_s += 0.5
+            bench.line.turn()
+        starts_s.append(bench.now_s - died_s)
+    assert starts_s == [1, 2, 4, 8]
+
+
+def test_a_silent_worker_that_codes_is_ended(bench: Bench) -> None:
+    bench.ready(7)
+    bench.say(CodingBegun(scene=7, product=3))
+    bench.now_s += SILENCE_LIMIT_S + 1
+    bench.line.turn()
+    assert bench.worker.has_ended and "silent" in bench.log.getvalue()
