@@ -1,16 +1,19 @@
 """From a scene file to raw tiles stored and alerts ready: megapixels per second of the survey on board, whole and by step.
 
-    python -m benchmarks.onboard_throughput --data ../shared/data/s2_ships [--side 4096] [--side 10980] [--ships 0.4] [--json]
+    python -m benchmarks.onboard_throughput --data ../shared/data/s2_ships [--side 4096] [--side 10980] [--ships 0.4]
+        [--ahead 2] [--threads 2] [--json]
     python -m benchmarks.onboard_throughput --scene FILE [--json]
 
 Makes sparse ocean scenes of real pixels (`benchmarks.ocean_scene`), uncompressed and with deflate, in a temporary folder, and surveys
 each in a process of its own: every tile is read, screened, gated, searched with the shipped network where the gate passes it,
 forecast, packed and written to a raw store on disk; the clock stops when the scene is sealed and summary and alerts have been handed
-over (chips follow, and are told apart). Steps are timed where they run: with two threads they sum to more than the whole.
+over (chips follow, and are told apart). Steps are timed where they are waited for:
+with tiles read ahead that work shows as ingest when it is not done in time, and not at all when it is.
 """
 
 import argparse
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -89,17 +92,21 @@ class Throughput:
     """Processor time of all threads, to the end."""
     mpix_per_s: float
     """To sealed and alerts ready."""
+    mpix_per_cpu_s: float
+    """Of processor time to the end: what one free core would do; unlike the rate it hardly depends on who else uses the machine."""
+    load: float
+    """Processes that wanted to run on the machine over the last minute, this one included."""
     step_s: dict[str, float]
-    """Seconds by step, wherever it ran."""
+    """Seconds by step, where they were waited for."""
     step_mpix_per_s: dict[str, float]
     """Of the pixels that the step has seen."""
     peak_bytes: int
     """Largest resident memory of the process, libraries and network included."""
 
 
-def measure(path: Path, ships: Sequence[tuple[int, int]] | None) -> Throughput:
-    """Survey one scene in this process."""
-    detector = load_detector(MODEL)
+def measure(path: Path, ships: Sequence[tuple[int, int]] | None, *, ahead: int, threads: int) -> Throughput:
+    """Survey one scene in this process, so many tiles read ahead, the network on so many threads."""
+    detector = load_detector(MODEL, threads=threads)
     energy, emitted_at = TimedEnergy(), []
 
     def emit(layers: Sequence[ValuedLayer]) -> None:
@@ -115,6 +122,7 @@ def measure(path: Path, ships: Sequence[tuple[int, int]] | None) -> Throughput:
             energy=energy,
             tiles=UncodedTiles(raw),
             emit=emit,
+            ahead=ahead,
         )
         cpu, start = time.process_time(), time.perf_counter()
         with open_scene(path) as frame:
@@ -141,6 +149,8 @@ def measure(path: Path, ships: Sequence[tuple[int, int]] | None) -> Throughput:
         whole_s=whole_s,
         cpu_s=cpu_s,
         mpix_per_s=mpix / alerts_s,
+        mpix_per_cpu_s=mpix / cpu_s,
+        load=os.getloadavg()[0],
         step_s=dict(energy.seconds),
         step_mpix_per_s={step: energy.mpix[step] / seconds for step, seconds in energy.seconds.items()},
         peak_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
@@ -151,19 +161,20 @@ def _centre(corners: Sequence[tuple[float, float]]) -> tuple[float, float]:
     return sum(x for x, _ in corners) / 4, sum(y for _, y in corners) / 4
 
 
-def measure_apart(path: Path, ships: list[tuple[int, int]] | None) -> dict[str, Any]:
+def measure_apart(path: Path, ships: list[tuple[int, int]], options: Sequence[str]) -> dict[str, Any]:
     """Survey one scene in a process of its own, so that its memory is its own."""
-    command = [sys.executable, "-m", "benchmarks.onboard_throughput", "--scene", str(path), "--json"]
-    if ships is not None:
-        places = path.with_suffix(".json")
-        places.write_text(json.dumps(ships), encoding="utf-8")
-        command += ["--places", str(places)]
+    places = path.with_suffix(".json")
+    places.write_text(json.dumps(ships), encoding="utf-8")
+    command = [sys.executable, "-m", "benchmarks.onboard_throughput", "--scene", str(path), "--places", str(places)]
+    command += [*options, "--json"]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     result: dict[str, Any] = json.loads(done.stdout)[0]
     return result
 
 
-def made_scenes(data: Path, sides: Sequence[int], ships_per_mpix: float) -> Iterator[dict[str, Any]]:
+def made_scenes(
+    data: Path, sides: Sequence[int], ships_per_mpix: float, options: Sequence[str]
+) -> Iterator[dict[str, Any]]:
     """Make, survey and remove one scene after the other."""
     pieces = sea_pieces(data)
     with tempfile.TemporaryDirectory() as folder:
@@ -171,14 +182,26 @@ def made_scenes(data: Path, sides: Sequence[int], ships_per_mpix: float) -> Iter
             for deflate in (False, True):
                 path = Path(folder) / f"ocean_{side_px}_{'deflate' if deflate else 'plain'}.tif"
                 ships = write_ocean(path, pieces, side_px=side_px, ships_per_mpix=ships_per_mpix, deflate=deflate)
-                yield measure_apart(path, ships)
+                yield measure_apart(path, ships, options)
                 path.unlink()
 
 
 def print_table(rows: Sequence[dict[str, Any]]) -> None:
     """For people."""
     table = Table(title="Survey on board: file to stored and alerts ready")
-    for heading in ("scene", "Mpix", "Mpix/s", "seconds", "with chips", "CPU s", "gated", "ships", "raw MB", "peak MB"):
+    for heading in (
+        "scene",
+        "Mpix",
+        "Mpix/s",
+        "per CPU s",
+        "load",
+        "seconds",
+        "with chips",
+        "gated",
+        "ships",
+        "raw MB",
+        "peak MB",
+    ):
         table.add_column(heading)
     steps = Table(title="By step: seconds (Mpix/s of what the step has seen)")
     names = [step.value for step in EnergyStep if any(step in row["step_s"] for row in rows)]
@@ -190,9 +213,10 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
             row["scene"],
             f"{row['mpix']:.1f}",
             f"{row['mpix_per_s']:.1f}",
+            f"{row['mpix_per_cpu_s']:.1f}",
+            f"{row['load']:.1f}",
             f"{row['alerts_s']:.2f}",
             f"{row['whole_s']:.2f}",
-            f"{row['cpu_s']:.2f}",
             f"{row['gated_tiles']}/{row['tiles']}",
             ships,
             f"{row['stored_bytes'] / 1e6:.0f}",
@@ -213,13 +237,16 @@ def main() -> int:
     parser.add_argument("--places", type=Path, help="JSON of the centres of its ships")
     parser.add_argument("--side", type=int, action="append", help="edge of a made scene; may be given again")
     parser.add_argument("--ships", type=float, default=0.4, help="ships per megapixel of a made scene")
+    parser.add_argument("--ahead", type=int, default=2, help="tiles read and screened ahead; 0: none")
+    parser.add_argument("--threads", type=int, default=2, help="threads of the network")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     arguments = parser.parse_args()
     if arguments.scene is not None:
         places = None if arguments.places is None else json.loads(arguments.places.read_text(encoding="utf-8"))
-        rows = [asdict(measure(arguments.scene, places))]
+        rows = [asdict(measure(arguments.scene, places, ahead=arguments.ahead, threads=arguments.threads))]
     elif arguments.data is not None:
-        rows = list(made_scenes(arguments.data, arguments.side or (4096, 10_980), arguments.ships))
+        options = ["--ahead", str(arguments.ahead), "--threads", str(arguments.threads)]
+        rows = list(made_scenes(arguments.data, arguments.side or (4096, 10_980), arguments.ships, options))
     else:
         parser.error("give --data to make scenes, or --scene")
     if arguments.json:

@@ -9,8 +9,6 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-import numpy as np
-
 from downlink.alerts import BATCH_LIMIT, LARGEST_SIDE_PX
 from downlink.products import (
     ALERT_BATCHES_LIMIT,
@@ -22,7 +20,7 @@ from downlink.products import (
 )
 from downlink.scene import SceneSummary, TileOutcome
 from onboard.chips import Chip
-from onboard.coding_forecast import BlockForecast, forecast
+from onboard.coding_forecast import BlockForecast
 from onboard.coding_queue import UncodedImage
 from onboard.detection import Detection
 from onboard.detector import Detector
@@ -33,13 +31,12 @@ from onboard.governor import Decision, Effort
 from onboard.network_input import band_key
 from onboard.policy import Policy
 from onboard.processed_scene import PipelineSettings, ProcessedScene, TilePixels, TileReport
-from onboard.raw_codec import encode_raw
 from onboard.regions import RegionCoder, within_scene
 from onboard.scene_places import area_weight, centre_px
 from onboard.seam_merge import away_from_edges, merge_seams
 from onboard.sensor_frame import SensorFrame
 from onboard.survey_note import NotedForecast, SurveyNote
-from onboard.tile_look import DecidedTile, TileLook, looks, mpix_of, reflectance_of
+from onboard.tile_look import DecidedTile, TileLook, looks, mpix_of, packed, reflectance_of
 from onboard.tiles import TileWindow, tile_grid
 from onboard.uncoded_tiles import UncodedTiles
 from onboard.valuation import ValuedLayer, block_points, expected_layers, value_alerts, value_summary
@@ -84,7 +81,7 @@ class SceneSurvey:
     on_tile: Callable[[TileReport], None] = field(default=lambda report: None)
     """Told of every tile done."""
     ahead: int = 0
-    """Tiles that are read and screened ahead, in a thread, of those that are searched; 0: each in its turn."""
+    """Tiles that are read, screened and packed ahead, in a thread, of those that are searched; 0: each in its turn."""
     is_kept: Callable[[int], bool] = field(default=lambda product: False)
     """Whether an earlier attempt at this scene had all layers of a product stored: it is not made again. What is emitted
     together must have been stored together or not at all."""
@@ -124,7 +121,9 @@ class SceneSurvey:
         )
         reports = []
         grid = tile_grid(frame.height, frame.width, tile_px=self.settings.tile_px, halo_px=self.settings.halo_px)
-        with closing(looks(frame, grid, settings=self.settings, energy=self.energy, ahead=self.ahead)) as decided:
+        steps = self.policy.blocks.quality_percent
+        seen = looks(frame, grid, settings=self.settings, quality_percent=steps, energy=self.energy, ahead=self.ahead)
+        with closing(seen) as decided:
             for one in decided:
                 reports.append(self._report(work, one))
                 self.on_tile(reports[-1])
@@ -244,8 +243,8 @@ class SceneSurvey:
     def _keep(self, work: _SceneInWork, tile: TileWindow, looked: TileLook, seen: Sequence[Detection]) -> TilePixels:
         """Put the tile into the raw store, with what coding it is expected to bring."""
         with self.energy.charge(EnergyStep.STORE, mpix_of(tile.core)):
-            data = encode_raw(np.ascontiguousarray(looked.core), looked.valid)
-            expected = forecast(looked.core, looked.valid, self.policy.blocks.quality_percent)
+            ready = looked.packed or packed(looked, self.policy.blocks.quality_percent)
+            data, expected = ready.data, ready.expected
             points = self._expected_points(work, tile, looked, seen)
             image = uncoded_image(
                 expected,

@@ -1,18 +1,21 @@
-"""Tiles as the survey sees them: read, screened, judged by the sea gate; one after the other, or ahead of whoever searches them."""
+"""Tiles as the survey sees them: read, screened, judged by the sea gate; one after the other, or ahead of whoever searches them and
+then packed for the raw store too."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from downlink.scene import TileOutcome, Window
+from onboard.coding_forecast import BlockForecast, forecast
 from onboard.energy_port import EnergyPort
 from onboard.energy_prices import EnergyStep
 from onboard.errors import TileReadError
 from onboard.governor import Decision, Effort
 from onboard.processed_scene import PipelineSettings, TileReport
+from onboard.raw_codec import encode_raw
 from onboard.screening import Screening, screen
 from onboard.sea_gate import GateVerdict, may_hold_objects
 from onboard.sensor_frame import SensorFrame
@@ -21,6 +24,16 @@ from onboard.tiles import TileWindow
 
 _Decided = tuple[TileWindow, Decision]
 Charge = Callable[[EnergyStep, float], AbstractContextManager[None]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedTile:
+    """A tile as the raw store takes it."""
+
+    data: bytes
+    """Its pixels, exactly."""
+    expected: BlockForecast
+    """What coding them would give."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +50,8 @@ class TileLook:
     """Outcome KEPT."""
     verdict: GateVerdict
     """Whether the tile may hold objects."""
+    packed: PackedTile | None = None
+    """None where it was not looked at ahead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,15 +67,28 @@ class DecidedTile:
 
 
 def looks(
-    frame: SensorFrame, tiles: Sequence[TileWindow], *, settings: PipelineSettings, energy: EnergyPort, ahead: int
+    frame: SensorFrame,
+    tiles: Sequence[TileWindow],
+    *,
+    settings: PipelineSettings,
+    quality_percent: Sequence[float],
+    energy: EnergyPort,
+    ahead: int,
 ) -> Generator[DecidedTile, None, None]:
     """The tiles of a frame in order, each after the energy port has decided on it.
 
-    With `ahead` above 0 so many are decided on, read and screened, in a thread of their own, before they are asked for. A meter that
-    measures then finds that work in whatever step goes on meanwhile, or in INGEST while it is waited for: the sum is right.
+    With `ahead` above 0 so many are decided on, read, screened and packed, in a thread of their own, before they are asked for. A meter
+    that measures then finds that work in whatever step goes on meanwhile, or in INGEST while it is waited for: the sum is right.
     Close the iterator where it may not come to its end: until then the frame belongs to it.
     """
-    return _ahead(frame, tiles, settings, energy, ahead) if ahead else _in_turn(frame, tiles, settings, energy)
+    if not ahead:
+        return _in_turn(frame, tiles, settings, energy)
+
+    def look_and_pack(tile: TileWindow) -> TileLook | TileReport:
+        seen = look(frame, tile, settings=settings, charge=lambda step, mpix: nullcontext())
+        return seen if isinstance(seen, TileReport) else replace(seen, packed=packed(seen, quality_percent))
+
+    return _ahead(look_and_pack, tiles, energy, ahead)
 
 
 def _in_turn(
@@ -74,7 +102,7 @@ def _in_turn(
 
 
 def _ahead(
-    frame: SensorFrame, tiles: Sequence[TileWindow], settings: PipelineSettings, energy: EnergyPort, ahead: int
+    look_at: Callable[[TileWindow], TileLook | TileReport], tiles: Sequence[TileWindow], energy: EnergyPort, ahead: int
 ) -> Generator[DecidedTile, None, None]:
     coming = iter(tiles)
     decided: deque[_Decided] = deque()
@@ -91,9 +119,7 @@ def _ahead(
 
     def looked(item: _Decided) -> TileLook | TileReport | None:
         tile, decision = item
-        if decision.effort is Effort.SKIP:
-            return None
-        return look(frame, tile, settings=settings, charge=lambda step, mpix: nullcontext())
+        return None if decision.effort is Effort.SKIP else look_at(tile)
 
     for _ in range(ahead):
         decide_next()
@@ -142,6 +168,13 @@ def look(frame: SensorFrame, tile: TileWindow, *, settings: PipelineSettings, ch
             )
         verdict = may_hold_objects(reflectance, valid, frame.band_names, settings.sea_gate)
     return TileLook(padded=padded, core=core, valid=valid, screening=screening, verdict=verdict)
+
+
+def packed(looked: TileLook, quality_percent: Sequence[float]) -> PackedTile:
+    """A tile packed for the raw store, with the forecast of coding it in these steps."""
+    return PackedTile(
+        data=encode_raw(looked.core, looked.valid), expected=forecast(looked.core, looked.valid, quality_percent)
+    )
 
 
 def reflectance_of(pixels: np.ndarray, dn_offset: int) -> np.ndarray:
