@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from downlink.errors import DownlinkError
 from ground.errors import GroundError
 from mission.cli_channel import add_channel_command
+from mission.cli_export import add_export_command
 from mission.cli_replay import add_replay_command
 from mission.cli_run import add_run_command
 from mission.cli_simulate import add_simulate_command
@@ -26,6 +27,7 @@ COMMANDS = (
     add_simulate_command,
     add_channel_command,
     add_replay_command,
+    add_export_command,
     add_onboard_command,
     add_ground_command,
     add_eps_command,

@@ -26,6 +26,7 @@ EDGES = {
         "ground/catalogue.py",
         "ground/cog.py",
         "ground/geolocation.py",
+        "ground/jp2_export.py",
         "ground/raster_errors.py",
         "ground/working_raster.py",
         "mission/baselines.py",
