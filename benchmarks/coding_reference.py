@@ -80,11 +80,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--data", type=Path, default=Path("../shared/data/multitemporal"), help="the folder of the stacks"
     )
     parser.add_argument("--quick", action="store_true", help="one pair of each sensor, the reference at 5 % only")
+    parser.add_argument("--block-px", type=int, default=128, help="side of a block")
     parser.add_argument("--worst-ratio", type=float, default=ReferenceSettings().worst_ratio, help="as in the policy")
     parser.add_argument("--plots", type=Path, help="write an SVG plot into this folder")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     options = parser.parse_args(arguments)
-    pairs = pairs_of(options.data, quick=options.quick)
+    pairs = pairs_of(options.data, block_px=options.block_px, quick=options.quick)
     if not pairs:
         sys.stderr.write(
             f"no stacks under {options.data}: give the folder that holds naip_10dates and its neighbours\n"

@@ -59,28 +59,28 @@ class ScenePair:
         return [tile.core for tile in tile_grid(*pixels.shape[1:], tile_px=self.block_px, halo_px=0)]
 
 
-def pairs_of(folder: Path, *, quick: bool = False) -> list[ScenePair]:
+def pairs_of(folder: Path, *, block_px: int = 128, quick: bool = False) -> list[ScenePair]:
     """The pairs that are there, by sensor and gap. With `quick` one of each sensor."""
     pairs = [
-        *_sentinel(folder / "s2_l1c_13band_5dates"),
-        *_naip(folder / "naip_10dates"),
-        *_landsat(folder / "landsat_8epochs"),
+        *_sentinel(folder / "s2_l1c_13band_5dates", block_px),
+        *_naip(folder / "naip_10dates", block_px),
+        *_landsat(folder / "landsat_8epochs", block_px),
     ]
     if quick:
         pairs = list({pair.sensor: pair for pair in reversed(pairs)}.values())[::-1]
     return pairs
 
 
-def _sentinel(folder: Path) -> list[ScenePair]:
+def _sentinel(folder: Path, block_px: int) -> list[ScenePair]:
     chosen = (("2015-09-09", "2015-08-30"), ("2015-08-30", "2015-07-11"), ("2015-09-09", "2015-07-11"))
     return [
-        _pair("Sentinel-2", dates, *(folder / f"s2_l1c_{day}.tif" for day in dates), block_px=128)
+        _pair("Sentinel-2", dates, *(folder / f"s2_l1c_{day}.tif" for day in dates), block_px=block_px)
         for dates in chosen
         if folder.is_dir()
     ]
 
 
-def _naip(folder: Path) -> list[ScenePair]:
+def _naip(folder: Path, block_px: int) -> list[ScenePair]:
     chosen = (
         ("20180716", "20170827"),
         ("20200831", "20190904"),
@@ -89,16 +89,16 @@ def _naip(folder: Path) -> list[ScenePair]:
         ("20200831", "20100629"),
     )
     return [
-        _pair("NAIP", (_day(new), _day(old)), folder / f"naip_{new}.tif", folder / f"naip_{old}.tif", block_px=128)
+        _pair("NAIP", (_day(new), _day(old)), folder / f"naip_{new}.tif", folder / f"naip_{old}.tif", block_px=block_px)
         for new, old in chosen
         if folder.is_dir()
     ]
 
 
-def _landsat(folder: Path) -> list[ScenePair]:
+def _landsat(folder: Path, block_px: int) -> list[ScenePair]:
     chosen = (("2020", "2015"), ("2020", "2010"), ("2020", "2000"))
     return [
-        _pair("Landsat", years, *(folder / f"landsat_{year}.tif" for year in years), block_px=128)
+        _pair("Landsat", years, *(folder / f"landsat_{year}.tif" for year in years), block_px=block_px)
         for years in chosen
         if folder.is_dir()
     ]
