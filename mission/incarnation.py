@@ -44,6 +44,8 @@ class Incarnation:
     """Planned over until the ground uploads others; on board alone."""
     planning: PlannerSettings | None = None
     """How to plan; on board alone."""
+    keeps_references: bool = False
+    """Whether delivered layers are read once more, to be kept as references; on board alone."""
     snapshot: bytes | None = None
     """Unfinished files as they were saved last; on the ground alone."""
     key_seed: int | None = None

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from downlink.errors import DownlinkError, JournalError
 from downlink.frame_security import SecurityAssociation
 from downlink.journal import MemoryJournal
+from downlink.products import LayerAddress
 from downlink.record import Record
 from ground.errors import GroundError
 from ground.station import GroundStation
@@ -140,6 +141,16 @@ class FailingJournal(MemoryJournal):
             raise JournalError(f"{operation} {number} of the journal of {self._name} failed when it was recorded")
 
 
+class NoReferences:
+    """Takes what the ground acknowledges, as its keeper did when it was recorded, and keeps nothing."""
+
+    def take(self, address: LayerAddress, payload: bytes) -> None:
+        """Nothing more is done with it."""
+
+    def forget(self, scene: int | None) -> None:
+        """There is nothing to forget."""
+
+
 class _Replayer:
     """Takes a log entry by entry. An event is told once its failures and its recorded answer are known."""
 
@@ -214,6 +225,7 @@ class _Replayer:
                 keys=keys,
                 expected_contacts=incarnation.expected_contacts,
                 planning=incarnation.planning,
+                references=NoReferences() if incarnation.keeps_references else None,
             )
         else:
             self._core = ground_station(

@@ -303,6 +303,7 @@ class OnboardRadio:
                 capacity_bytes=capacity_bytes,
                 expected_contacts=expected,
                 planning=self._planning,
+                keeps_references=self._references is not None,
                 key_seed=None if has_key_file else self._scenario.mission.seed,
             )
             journals = self._recorder.begin(incarnation, journals, self._keys)

@@ -78,6 +78,22 @@ def onboard_log(harsh_logs, tmp_path):
     return copy
 
 
+def test_asking_for_the_coding_price_changes_no_decision(harsh_logs, tmp_path, monkeypatch):
+    handle, prices = OnboardComputer.handle, []
+
+    def asking(computer, event, now_ms):
+        prices.append(computer.coding_price(now_ms))
+        actions = handle(computer, event, now_ms)
+        prices.append(computer.coding_price(now_ms + 12_345))
+        computer.standing_requests(now_ms + 12_345)
+        return actions
+
+    monkeypatch.setattr(OnboardComputer, "handle", asking)
+    SeededFlight(harsh_mission(HARSH_SEED), record_in=tmp_path).fly()
+    assert max(prices) > 0
+    assert (tmp_path / "onboard.log").read_bytes() == (harsh_logs / "onboard.log").read_bytes()
+
+
 # ---- canonical bytes
 
 

@@ -295,16 +295,23 @@ def test_killed_at_random_every_layer_arrives_once_and_as_if_nothing_had_been(
         ground.wait_until("all layers", lambda: len(ground.station.store) >= len(expected))
         status = ground.wait_until(
             "nothing left to send",
-            lambda: (s := flight.status) and s["scenes"]["done"] == 3 and s["ledger"]["queued_layers"] == 0 and s,
+            lambda: (
+                (s := flight.status)
+                and s["scenes"]["done"] == 3
+                and s["coding"]["waiting_tiles"] == s["ledger"]["queued_layers"] == 0
+                and s
+            ),
         )
-        begun = [event for event in flight.events if event["event"] == "scene in work"]
-        assert any(event["products_kept"] for event in begun), "a scene was taken up in its middle"
         assert ground.payloads == expected
         assert ground.arrivals == Counter(dict.fromkeys(expected, 1))
         assert status["ledger"]["balanced"] and status["ledger"]["captured_layers"] == len(expected)
         assert status["delivered_digest"] == layer_digest(expected).hex()
         assert status["scenes"] == {"waiting": 0, "in_work": 0, "done": 3, "rejected": 0} and status["boot"] == 6
         assert not [path for path in flight.spool.iterdir() if path.suffix == ".tif"]
+        assert not list((flight.state / "raw").iterdir())
+        lost = [status["coding"][f"{name}_tiles"] for name in ("discarded", "damaged", "given_up")]
+        assert lost == [0, 0, 0]
+        assert status["references"]["scenes"] == 3 and status["references"]["problem"] == ""
         assert flight.stop() == 0
 
 
@@ -338,9 +345,10 @@ def test_bad_files_a_full_disk_a_clock_set_back_and_a_clean_stop(tmp_path: Path,
         held = ground.wait_until(
             "a worker that is held", lambda: "handover" in flight.status.get("reason", "") and flight.status
         )
-        assert held["scenes"]["in_work"] == 7 and held["ledger"]["captured_layers"] > 0
+        assert held["coding"]["waiting_tiles"] == 2 and held["coding"]["scene"] == 7
+        assert held["ledger"]["captured_layers"] > 0 and held["scenes"]["done"] == 1, "the survey is stored"
         resource.prlimit(worker_pid, resource.RLIMIT_FSIZE, (limit, limit))
-        ground.wait_until("the scene done", lambda: flight.status.get("scenes", {}).get("done") == 1)
+        ground.wait_until("both images coded", lambda: flight.status.get("coding", {}).get("coded_images") == 2)
         done = ground.wait_until("healthy again", lambda: flight.status.get("healthy") and flight.status)
         assert done["worker"] == {"pid": worker_pid, "starts": 1, "tiles": 2}, "nobody died of a full disk"
 
