@@ -180,10 +180,11 @@ class _BandParts:
         self._symbols[start : start + len(biased)] = biased
 
     def _take_above(self, start: int, biased: Samples, work: "_Work") -> None:
-        above = np.greater_equal(biased, np.uint16(256 << self._method.low_bits), out=work.above[: len(biased)])
-        where = np.flatnonzero(above)
-        if not len(where):
+        limit = 256 << self._method.low_bits
+        if biased.max() < limit:
             return
+        above = np.greater_equal(biased, np.uint16(limit), out=work.above[: len(biased)])
+        where = np.flatnonzero(above)
         if self._places is None:
             self._places = np.zeros(-(-len(self._symbols) // 8), np.uint8)
         bits = np.packbits(above)
