@@ -252,6 +252,15 @@ def test_a_scene_that_is_dropped_gives_way_but_for_what_is_on_its_way():
     assert world.computer.store.account().balanced and world.computer.store.backlog() == ()
 
 
+def test_of_a_scene_that_is_dropped_nothing_more_is_coded():
+    dropped = []
+    computer = onboard_computer(PROFILE, capacity_bytes=1 << 30, discard_uncoded=dropped.append)
+    world = World(computer, ground_station(PROFILE), [planned(0, 1000, 1000)], Streams(1))
+    order(world, 1500, DropScene(scene=9))
+    world.run()
+    assert dropped == [9] and world.station.desk.outstanding == ()
+
+
 class Remembered:
     """What is told to a store of references."""
 

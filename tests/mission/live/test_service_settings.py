@@ -15,6 +15,7 @@ SCENARIO = """
 [services.onboard]
 state = "from-scenario"
 link = "udp://0.0.0.0:7001"
+raw_capacity = 5_000_000
 http = "none"
 
 [services.sensor]
@@ -78,6 +79,12 @@ def test_a_scenario_tells_its_services(tmp_path):
     assert scenario.services.sensor.scenes == (Path("a.tif"), Path("b.tif"))
     settings = source(section=scenario.services.onboard).settings()
     assert (settings.state, settings.http) == (Path("from-scenario"), None)
+    section = scenario.services.onboard
+    assert source(section=section, TIANSHU_REFERENCE_CAPACITY="0").of("reference_capacity", int, 7) == 0
+    assert [source(section=section).of(name, int, 7) for name in ("raw_capacity", "reference_capacity")] == [
+        5_000_000,
+        7,
+    ]
     assert load_scenario().services.onboard == OnboardServiceSection()
 
 

@@ -116,6 +116,26 @@ def test_at_5_w_with_6_w_idle_no_work_is_done_and_none_is_lost():
     assert report.waited_ms >= 1_200_000
 
 
+def test_coding_is_refused_at_once_where_there_is_no_power_for_it():
+    satellite = Satellite()
+    satellite.eps = replace(WELL, cap_w=7.0)
+    began_ms = satellite.now_ms
+    satellite.pass_time(1000)
+    refused = satellite.power.may_spend(EnergyStep.ENCODE, TILE_MPIX)
+    assert not refused.is_allowed and "still to be saved" in refused.reason
+    assert satellite.now_ms == began_ms + 1000, "more urgent work may come meanwhile"
+    assert satellite.power.report().waiting and satellite.reports[-1].reason == refused.reason
+    while not satellite.power.may_spend(EnergyStep.ENCODE, TILE_MPIX).is_allowed:
+        satellite.pass_time(500)
+    assert satellite.now_ms - began_ms == pytest.approx(1000 * 10.3 * TILE_MPIX / 1.0, abs=2000)
+    assert not satellite.power.report().waiting
+    satellite.eps = replace(WELL, cap_w=5.0)
+    satellite.pass_time(1000)
+    assert not satellite.power.may_spend(EnergyStep.ENCODE, TILE_MPIX).is_allowed
+    satellite.power.rest()
+    assert not satellite.power.report().waiting and not satellite.reports[-1].waiting
+
+
 def test_while_it_waits_it_says_so():
     satellite = Satellite()
     satellite.eps = replace(WELL, cap_w=5.0)
