@@ -25,6 +25,7 @@ from mission.live.worker_messages import (
     ImageCoded,
     ProductsKept,
     RawReport,
+    WorkerHeld,
     WorkerNote,
 )
 from onboard.coding_queue import UncodedImage
@@ -191,21 +192,22 @@ class CodingWork:
         self._surveying, self._lost_here = 0, {}
         self.report()
 
-    def lack_of_room(self, scene: int, scene_bytes: int) -> str:
-        """Why a scene of so many bytes of pixels cannot begin: its disk has no room. Empty where it can.
+    def lack_of_room(self, scene: int, scene_bytes: int) -> WorkerHeld | None:
+        """Why a scene of so many bytes of pixels cannot begin: its disk has no room. None where it can.
 
         Beyond the capacity tiles are discarded, which needs no room.
         """
         if self.tiles.is_sealed(scene):
-            return ""
+            return None
         wanted_bytes = max(0, min(scene_bytes, self._capacity_bytes - self.raw.used_bytes))
         wanted_bytes += OPENING_ROOM_BYTES if self.terms is None else self.terms.room_bytes
         free_bytes = shutil.disk_usage(self._folder).free
         if free_bytes >= wanted_bytes:
-            return ""
-        return (
-            f"{free_bytes} bytes are free under {self._folder}, {wanted_bytes} are needed for the next scene's raw tiles; "
-            "free some space"
+            return None
+        return WorkerHeld(
+            reason=f"{free_bytes} bytes are free under {self._folder}, {wanted_bytes} are needed for the next scene's raw tiles; "
+            "free some space",
+            wanted_bytes=wanted_bytes,
         )
 
     # ---- images

@@ -211,13 +211,8 @@ class OnboardRadio:
     def keep(self, layers: Sequence[ValuedLayer]) -> bool:
         """Whether they are durable now. They are not offered to the core where the disk has no room for them."""
         needed_bytes = sum(valued.layer.size_bytes for valued in layers) + MARKS_ROOM_BYTES
-        try:
-            free_bytes = shutil.disk_usage(self._state).free
-            if self._room_can_be_made(free_bytes, needed_bytes) and self.tell(RoomWanted()):
-                free_bytes = shutil.disk_usage(self._state).free
-                self._log.info("room made", free_bytes=free_bytes)
-        except OSError as error:
-            self.no_room = f"cannot ask for free space under {self._state}: {error.strerror}"
+        free_bytes = self.make_room(needed_bytes)
+        if free_bytes is None:
             return False
         self.no_room = ""
         if free_bytes < needed_bytes:
@@ -230,6 +225,19 @@ class OnboardRadio:
         if kept:
             self._last_problem = ""
         return kept
+
+    def make_room(self, needed_bytes: int) -> int | None:
+        """Rewrite the journal without what was delivered where that leaves so much of the disk free; returns what is free then, None
+        where the disk does not say."""
+        try:
+            free_bytes = shutil.disk_usage(self._state).free
+            if self._room_can_be_made(free_bytes, needed_bytes) and self.tell(RoomWanted()):
+                free_bytes = shutil.disk_usage(self._state).free
+                self._log.info("room made", free_bytes=free_bytes)
+        except OSError as error:
+            self.no_room = f"cannot ask for free space under {self._state}: {error.strerror}"
+            return None
+        return free_bytes
 
     def _room_can_be_made(self, free_bytes: int, needed_bytes: int) -> bool:
         """Whether the journal, rewritten without what was delivered, would leave as much free as is needed."""

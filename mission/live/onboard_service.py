@@ -206,6 +206,8 @@ class OnboardService:
         terms = self.radio.new_coding_terms()
         if terms is not None:
             self.line.tell_terms(terms)
+        if self.line.wanted_bytes:
+            self.radio.make_room(self.line.wanted_bytes)
         self.line.turn()
         self._radio_turn()
 

@@ -92,6 +92,8 @@ class SceneLine:
         """Why the line stands still; empty while it does not."""
         self.waiting = 0
         """Scene files in the spool, the one in work not counted."""
+        self.wanted_bytes = 0
+        """What the worker waits to be free on the disk; 0 where it does not."""
         self.power = WorkerPowerReport()
         """The worker's last word on power."""
         self.worker_starts = 0
@@ -188,7 +190,7 @@ class SceneLine:
             case LayersReady():
                 self._to_keep = self._worker_waits = True
             case WorkerHeld():
-                self._held = message.reason
+                self._held, self.wanted_bytes = message.reason, message.wanted_bytes
             case WorkerPowerReport():
                 self.power, self._power_s = message, self._clock_s()
             case WorkerFailed():
@@ -222,7 +224,7 @@ class SceneLine:
     def _bury(self, worker: SceneWorker, how: str) -> None:
         """A worker has ended: over an image or a scene that counts against it, before it was ready it is started again later."""
         how = f"{self._failure}; {how}" if self._failure else how
-        self.worker, self._held, self._worker_waits = None, "", False
+        self.worker, self._held, self._worker_waits, self.wanted_bytes = None, "", False, 0
         scene, product = self.coding.image or (self._in_work.scene if self._in_work else None, None)
         self._log.warning("worker ended", how=how, scene=scene, product=product)
         over_image = self.coding.worker_died(how)

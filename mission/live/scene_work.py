@@ -143,8 +143,8 @@ class SceneWork:
         try:
             with open_scene(order.path, self._ingest) as frame:
                 lack = self._coding.lack_of_room(order.scene, _raw_bytes(frame))
-                if lack:
-                    self._hold(lack)
+                if lack is not None:
+                    self._hold(lack.reason, wanted_bytes=lack.wanted_bytes)
                     return False
                 answer: SceneWorked | SceneRefused = self._surveyed(order, frame)
         except (IngestError, DetectorInputError) as error:
@@ -212,10 +212,10 @@ class SceneWork:
         self._disk_again_s = time.monotonic() + self._disk_rest_s
         self._disk_rest_s = min(2 * self._disk_rest_s, TRY_AGAIN_LIMIT_S)
 
-    def _hold(self, reason: str) -> None:
+    def _hold(self, reason: str, *, wanted_bytes: int = 0) -> None:
         """Say that work stands still, again each time it is tried, or that it goes on."""
         if reason or self._held:
-            self._say(WorkerHeld(reason=reason))
+            self._say(WorkerHeld(reason=reason, wanted_bytes=wanted_bytes))
         self._held = reason
 
     # ---- the pipe

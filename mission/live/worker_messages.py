@@ -102,6 +102,8 @@ class WorkerHeld:
 
     reason: str
     """Why; empty once it goes on."""
+    wanted_bytes: int = 0
+    """What would have to be free on the disk of the state folder; 0 where that is not what it waits for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -63,9 +63,7 @@ class SimulatedScene:
     """What one scene became."""
 
     published: PublishedPixels
-    """By the simulated ground."""
-    layers: int
-    """Made on board, all of them delivered."""
+    """By the simulated ground, from layers that are all delivered."""
 
 
 def simulate_scenes(scenes: Mapping[str, Path], folder: Path) -> dict[str, SimulatedScene]:
@@ -80,8 +78,8 @@ def simulate_scenes(scenes: Mapping[str, Path], folder: Path) -> dict[str, Simul
             record = Flight(scenario=scenario, policy=policy, detector=detector, seed=0).fly([frame])
         if len(record.layer_store) != len(record.captured):
             raise AssertionError(f"{name}: {len(record.layer_store)} of {len(record.captured)} layers came down")
+        if record.coding.waiting.tiles:
+            raise AssertionError(f"{name}: {record.coding.waiting.tiles} tiles were not coded")
         (scene,) = publish_scenes(record, folder / name).values()
-        simulated[name] = SimulatedScene(
-            published=PublishedPixels.of(scene.cog.read_bytes()), layers=len(record.captured)
-        )
+        simulated[name] = SimulatedScene(published=PublishedPixels.of(scene.cog.read_bytes()))
     return simulated

@@ -185,6 +185,10 @@ def test_on_a_small_disk_what_was_delivered_makes_room(bench: Bench, monkeypatch
     assert (bench.state / LAYERS_FILE).stat().st_size > 3000  # what waits is not touched
     assert bench.radio.computer is not None
     bench.radio.computer.store.mark_delivered([valued.layer.address for valued in BLOCK])
+    assert bench.radio.make_room(MARKS_ROOM_BYTES + 5000) is not None, "more than there can be"
+    assert (bench.state / LAYERS_FILE).stat().st_size > 3000
+    free_bytes = bench.radio.make_room(MARKS_ROOM_BYTES + 3500)  # for raw tiles
+    assert free_bytes is not None and free_bytes >= MARKS_ROOM_BYTES + 3500
     assert bench.radio.keep(_next_block_of(3018)) and bench.radio.no_room == ""
     bench.start()
     assert bench.radio.computer is not None

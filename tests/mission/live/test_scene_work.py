@@ -335,7 +335,8 @@ def test_a_scene_waits_for_room_on_the_disk_and_images_are_coded_meanwhile(
     run(tmp_path, monkeypatch, TERMS, SceneOrder(scene=2, path=str(scene), captured_ms=AT_MS + 1), pipe=pipe)
     kinds = [kind for kind in pipe.kinds() if kind in ("ImageCoded", "SceneWorked")]
     assert kinds == ["ImageCoded", "SceneWorked"]
-    assert "are needed for the next scene's raw tiles" in pipe.of(WorkerHeld)[0].reason
+    held = pipe.of(WorkerHeld)[0]
+    assert "are needed for the next scene's raw tiles" in held.reason and held.wanted_bytes == 96 * 96 * 9
 
 
 def test_what_is_no_scene_is_refused_and_the_next_order_is_taken(
