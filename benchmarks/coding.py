@@ -1,7 +1,7 @@
 """Every image codec on the same pixels: lossless, at equal PSNR, at equal detection quality; and how fast each is.
 
     python -m benchmarks.coding --data ../shared/data [--collection clouds] [--part lossless|equal_psnr|equal_f1|speed|bands|blocks]
-        [--quick] [--jobs 2] [--json] [--plots DIR]
+        [--quick | --sparse] [--jobs 2] [--json] [--plots DIR]
 
 The folder holds `images/` and perhaps `labels_obb/`, or is a folder of such collections. Every codec runs in one thread; speeds
 are million samples (pixels times bands) per CPU second, the best of two rounds. PSNR is against 10,000 digital numbers for 16-bit
@@ -37,7 +37,9 @@ from benchmarks.coding_blocks import SCENES_APART, block_rows, block_sizes
 from benchmarks.coding_detection import (
     ALERTS,
     F1_SHARE,
+    MADE_ON_BOARD,
     OURS,
+    POOLED,
     Counts,
     DetectionPoint,
     WatchedScene,
@@ -73,6 +75,7 @@ SHARES_PERCENT = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
 OUR_SHARES_PERCENT = (0.05, 0.07, *SHARES_PERCENT)
 NOT_SEARCHED = ("jpeg2000-5/3", *PER_BAND)
 """Codecs that are left out of detection: other settings of one that is in."""
+SLOWEST_FIRST = ("jpeg2000", "avif", OURS, POOLED)
 QUICK_SCENES, QUICK_CROP_PX = 2, 512
 QUICK_SCENE_DB, QUICK_ROI_DB, QUICK_SHARES_PERCENT = (40.0, 45.0), (40.0, 45.0), (0.5, 1.0, 2.0)
 ALL = "all"
@@ -89,6 +92,8 @@ class Request:
     jobs: int = 1
     only: tuple[str, ...] = ()
     """Codecs other than ours to run; empty: all."""
+    sparse: bool = False
+    """Of each labelled scene the cut of mostly water."""
     collections: tuple[str, ...] = COLLECTIONS
     """Folders of a folder of folders."""
 
@@ -96,7 +101,9 @@ class Request:
         """Scenes of the data folder."""
         limit, crop_px = (QUICK_SCENES, QUICK_CROP_PX) if self.quick else (None, None)
         policy = load_policy(self.policy)
-        return scenes_of(self.data, policy, limit=limit, crop_px=crop_px, collections=self.collections)
+        return scenes_of(
+            self.data, policy, limit=limit, crop_px=crop_px, collections=self.collections, sparse=self.sparse
+        )
 
     def lossy(self) -> list[Codec]:
         """The lossy codecs that are there and asked for."""
@@ -169,8 +176,11 @@ def _equal_f1(request: Request, scenes: Sequence[CodingScene]) -> DetectionResul
     if not labelled:
         return None
     model = read_model(request.model)
-    names = [OURS, ALERTS, *(codec.name for codec in request.lossy() if codec.name not in NOT_SEARCHED)]
-    results = _mapped(_curve_of_codec, [(request, name) for name in names], request.jobs)
+    names = [OURS, POOLED, ALERTS, *(codec.name for codec in request.lossy() if codec.name not in NOT_SEARCHED)]
+    # The slowest first, so that none is left alone at the end.
+    order = sorted(names, key=lambda name: SLOWEST_FIRST.index(name) if name in SLOWEST_FIRST else len(SLOWEST_FIRST))
+    curves = dict(zip(order, _mapped(_curve_of_codec, [(request, name) for name in order], request.jobs), strict=True))
+    results = [curves[name] for name in names]
     original = results[0][0]
     return DetectionResult(
         original=original,
@@ -185,8 +195,8 @@ def _equal_f1(request: Request, scenes: Sequence[CodingScene]) -> DetectionResul
 
 def _curve_of_codec(task: tuple[Request, str]) -> tuple[DetectionPoint, list[DetectionPoint], int | None, int | None]:
     request, name = task
-    watched = _watched(request, name in (OURS, ALERTS))
-    shares: tuple[float, ...] = OUR_SHARES_PERCENT if name in (OURS, ALERTS) else SHARES_PERCENT
+    watched = _watched(request, name in MADE_ON_BOARD)
+    shares: tuple[float, ...] = OUR_SHARES_PERCENT if name in MADE_ON_BOARD else SHARES_PERCENT
     if request.quick:
         shares = QUICK_SHARES_PERCENT
     points, lasting, first = measured(name, watched, request.lossy(), shares)
@@ -199,7 +209,11 @@ def _watched(request: Request, worked_through: bool) -> tuple[WatchedScene, ...]
     """The labelled scenes with their detections, kept for the next codec of this process."""
     detector = load_detector(request.model, "openvino", threads=1)
     policy = load_policy(request.policy) if worked_through else None
-    return tuple(one for scene in request.scenes() if (one := WatchedScene.of(scene, detector, policy)) is not None)
+    watched = (
+        WatchedScene.of(scene, detector, policy, number=number)
+        for number, scene in enumerate(request.scenes(), start=1)
+    )
+    return tuple(one for one in watched if one is not None)
 
 
 def _mapped(work: Any, tasks: Sequence[Any], jobs: int) -> list[Any]:
@@ -276,6 +290,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--quick", action="store_true", help="two scenes a collection, cropped; fewer targets; one round"
     )
+    parser.add_argument(
+        "--sparse",
+        action="store_true",
+        help="of each labelled scene the cut of 640 px that is mostly water with few ships",
+    )
     parser.add_argument("--plots", type=Path, help="write SVG plots into this folder")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     options = parser.parse_args(arguments)
@@ -287,6 +306,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         jobs=options.jobs,
         only=tuple(options.codec),
         collections=tuple(options.collection or COLLECTIONS),
+        sparse=options.sparse,
     )
     if not request.scenes():
         sys.stderr.write(f"no images under {options.data}: give a folder with images/, or one of such folders\n")

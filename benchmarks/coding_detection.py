@@ -1,12 +1,13 @@
 """Detection quality against bytes: the same detector searches what the ground rebuilt from equal bytes of every codec.
 
-Budgets are shares of the raw bytes of each scene; figures are over all objects of all scenes. Ours is what the pipeline makes:
+Budgets are shares of the raw bytes of each scene; figures are over all objects of all scenes. "ours, one budget" shares the budgets of
+all scenes out by value, as the satellite does; every other contender keeps to each. Ours is what the pipeline makes:
 its own detections decide which regions come first, and `benchmarks.coding_ground` says which pixels are searched. `alerts` counts
 detections made on board that arrived as alerts, without any picture.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -31,7 +32,9 @@ from onboard.policy import Policy
 from onboard.screening import ScreeningSettings
 from onboard.valuation import ValuedLayer
 
-OURS, ALERTS, ORIGINAL = "ours", "ours, alerts", "original"
+OURS, POOLED, ALERTS, ORIGINAL = "ours", "ours, one budget", "ours, alerts", "original"
+MADE_ON_BOARD = (OURS, POOLED, ALERTS)
+"""Those that come from the layers of the pipeline."""
 SIZE_TOLERANCE = 0.03
 """A file may stay this share (natural logarithm) below its budget."""
 F1_SHARE = 0.98
@@ -100,23 +103,25 @@ class WatchedScene:
     """By product and steps; the next budget has most of them."""
 
     @classmethod
-    def of(cls, scene: CodingScene, detector: Detector, policy: Policy | None) -> "WatchedScene | None":
-        """None without labels. With a policy the scene is worked through as on board."""
+    def of(
+        cls, scene: CodingScene, detector: Detector, policy: Policy | None, *, number: int = 1
+    ) -> "WatchedScene | None":
+        """None without labels. With a policy the scene is worked through as on board, as scene `number`."""
         if scene.truth is None:
             return None
         original = searched(scene.frame, scene.pixels, detector)
         watched = cls(scene=scene, truth=scene.truth, detector=detector, original=original)
         if policy is not None:
-            watched._work_through(policy)
+            watched._work_through(policy, number)
         return watched
 
-    def _work_through(self, policy: Policy) -> None:
+    def _work_through(self, policy: Policy, number: int) -> None:
         made: list[ValuedLayer] = []
         settings = PipelineSettings(screening=ScreeningSettings(), peak_dn=self.scene.peak_dn)
         pipeline = ScenePipeline(
             policy=policy, settings=settings, detector=self.detector, energy=FreeEnergy(), emit=made.extend
         )
-        self.summary = pipeline.process(self.scene.frame, scene=1, captured_ms=0).summary
+        self.summary = pipeline.process(self.scene.frame, scene=number, captured_ms=0).summary
         self.layers = tuple(made)
 
     def budget_bytes(self, share_percent: float) -> int:
@@ -151,11 +156,10 @@ class WatchedScene:
         found = search.bracket(math.log(budget_bytes + 1), SIZE_TOLERANCE)
         return None if found.below is None else coded[found.below]
 
-    def of_ours(self, share_percent: float) -> Counts:
-        """The rebuilt picture within the budget, searched."""
+    def of_sent(self, sent: Sequence[ValuedLayer]) -> Counts:
+        """The picture rebuilt from layers of this scene, searched."""
         if self.summary is None:
             raise ValueError(f"scene {self.scene.name} was not worked through: give a policy")
-        sent, size_bytes = sent_within(self.layers, self.budget_bytes(share_percent))
         steps: dict[LayerAddress, list[bytes]] = {}
         for valued in sent:
             address = valued.layer.address
@@ -167,13 +171,15 @@ class WatchedScene:
         chips = [image.window for address, image in came if address.is_chip]
         pixels, searched_px = searchable(self.summary, [image for _, image in came], chips)
         found = believed(self.search(pixels), searched_px) if searched_px.any() else []
-        return self.judge(found, size_bytes)
+        return self.judge(found, sum(valued.layer.size_bytes for valued in sent))
 
-    def of_alerts(self, share_percent: float) -> Counts:
-        """What was detected on board and arrived as alerts within the budget."""
-        sent, size_bytes = sent_within(self.layers, self.budget_bytes(share_percent))
+    def of_alerts(self, sent: Sequence[ValuedLayer]) -> Counts:
+        """What was detected on board and arrived as alerts; no other layers are counted."""
         alerts: Found = []
+        size_bytes = 0
         for valued in sent:
+            if valued.layer.address.product in (ALERTS_PRODUCT, SUMMARY_PRODUCT):
+                size_bytes += valued.layer.size_bytes
             if valued.layer.address.product == ALERTS_PRODUCT:
                 alerts += [(one.corners_px, one.confidence) for one in decode_alerts(valued.payload)]
         return self.judge(alerts, size_bytes)
@@ -214,10 +220,8 @@ def measured(
 
     @cache
     def measure(share_percent: float) -> Counts | None:
-        if name in (OURS, ALERTS):
-            parts: list[Counts | None] = [
-                one.of_alerts(share_percent) if name == ALERTS else one.of_ours(share_percent) for one in watched
-            ]
+        if name in MADE_ON_BOARD:
+            parts: list[Counts | None] = list(_of_layers(name, watched, share_percent))
         else:
             codec = next(codec for codec in codecs if codec.name == name)
             parts = [one.of_codec(codec, share_percent) for one in watched]
@@ -232,6 +236,18 @@ def measured(
     for one in watched:
         one.searches.pop(name, None)
     return points, lasting, first
+
+
+def _of_layers(name: str, watched: Sequence[WatchedScene], share_percent: float) -> Iterator[Counts]:
+    """Every scene, out of a budget of its own or out of one for all."""
+    everything = [valued for one in watched for valued in one.layers]
+    pooled, _ = sent_within(everything, sum(one.budget_bytes(share_percent) for one in watched))
+    for one in watched:
+        sent, _ = sent_within(one.layers, one.budget_bytes(share_percent))
+        if name == POOLED:
+            mine = {valued.layer.address for valued in one.layers}
+            sent = [valued for valued in pooled if valued.layer.address in mine]
+        yield one.of_alerts(sent) if name == ALERTS else one.of_sent(sent)
 
 
 def point_of(name: str, share_percent: float, counts: Counts, original: Counts) -> DetectionPoint:

@@ -10,6 +10,7 @@ from benchmarks.coding_equal_psnr import EqualPsnrRow
 WIDTH, HEIGHT, LEFT, TOP, GAP = 400, 300, 60, 44, 84
 STYLES = {
     "ours": ("#0b6e4f", "", 3.2),
+    "ours, one budget": ("#0b6e4f", ' stroke-dasharray="8 4"', 2.4),
     "ours, fine steps": ("#59b38a", "", 3.2),
     "ours, alerts": ("#59b38a", ' stroke-dasharray="2 4"', 3.2),
     "jpeg2000": ("#8c2d04", "", 2.0),
@@ -52,6 +53,7 @@ def draw_detection(curves: Mapping[str, Sequence[DetectionPoint]], original: Det
             name: [
                 (100 * point.bytes / raw_bytes, point.f1 if title.startswith("F1") else point.recall)
                 for point in points
+                if point.bytes
             ]
             for name, points in curves.items()
             if points

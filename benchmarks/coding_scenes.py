@@ -29,6 +29,12 @@ TILE_PX = 512
 """Edge of a block."""
 SMALLEST_SIDE_PX = 96
 LARGEST_SAMPLES = 40_000_000
+SPARSE_PX, SPARSE_STRIDE_PX = 640, 64
+"""Edge of a cut of mostly sea, and the grid that its corner lies on."""
+SPARSE_OBJECTS = 4
+"""Most objects in such a cut."""
+WATER_NIR = 0.06
+"""Reflectance in near infrared below which a pixel is taken for water."""
 RASTERS = (".tif", ".tiff", ".jp2")
 
 
@@ -98,15 +104,17 @@ def scenes_of(
     limit: int | None = None,
     crop_px: int | None = None,
     collections: Sequence[str] = COLLECTIONS,
+    sparse: bool = False,
 ) -> list[CodingScene]:
     """Scenes of a folder with `images/` and perhaps `labels_obb/`, or of the collections in a folder of folders.
 
-    `limit` takes so many of each collection, `crop_px` their upper left corner. Files that the pipeline itself refuses
+    `limit` takes so many of each collection, `crop_px` their upper left corner, `sparse` of each labelled scene the cut that has most
+    water and some objects, but few. Files that the pipeline itself refuses
     (signed or floating samples, damage) are left out.
     """
     scenes = []
     for folder in [data] if (data / "images").is_dir() else [data / name for name in collections]:
-        opened = (_opened(path, folder, policy, crop_px) for path in _images(folder))
+        opened = (_opened(path, folder, policy, crop_px, sparse) for path in _images(folder))
         found = [scene for scene in opened if scene is not None]
         scenes += found[:limit]
     return scenes
@@ -119,7 +127,7 @@ def _images(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _opened(path: Path, folder: Path, policy: Policy, crop_px: int | None) -> CodingScene | None:
+def _opened(path: Path, folder: Path, policy: Policy, crop_px: int | None, sparse: bool) -> CodingScene | None:
     labels = folder / "labels_obb" / f"{path.stem}.txt"
     try:
         with open_scene(path, IngestSettings(allow_no_crs=True)) as frame:
@@ -129,12 +137,17 @@ def _opened(path: Path, folder: Path, policy: Policy, crop_px: int | None) -> Co
                 return None
             truth = read_truth(labels, frame, ("ship",)) if labels.is_file() else None
             height, width = min(frame.height, crop_px or frame.height), min(frame.width, crop_px or frame.width)
-            whole = Window(row=0, col=0, height=height, width=width)
-            pixels, valid = frame.read(whole), frame.valid(whole)
+            cut: Window | None = Window(row=0, col=0, height=height, width=width)
+            if sparse:
+                cut = None if truth is None else _sparse_cut(frame, truth)
+            if cut is None:
+                return None
+            pixels, valid = frame.read(cut), frame.valid(cut)
     except (OnboardError, DownlinkError):
         return None
+    height, width = cut.height, cut.width
     if truth is not None:
-        truth = _inside(truth, height, width)
+        truth = _inside(truth, cut)
     return CodingScene(
         collection=_collection(path, folder),
         path=path,
@@ -151,12 +164,37 @@ def _collection(path: Path, folder: Path) -> str:
     return "/".join([folder.name, *(part for part in inner[:1] if part != "images")])
 
 
-def _inside(truth: Truth, height: int, width: int) -> Truth:
-    """The objects whose centre lies in the part of the scene that was read."""
-    centres = truth.corners_px.mean(axis=1)
-    kept = ((centres >= 0) & (centres < (width, height))).all(axis=1)
+def _inside(truth: Truth, cut: Window) -> Truth:
+    """The objects whose centre lies in the part of the scene that was read, in its pixels."""
+    kept = _centres_inside(truth, cut)
     names = tuple(name for name, keep in zip(truth.class_names, kept, strict=True) if keep)
-    return Truth(corners_px=truth.corners_px[kept], class_names=names)
+    return Truth(corners_px=truth.corners_px[kept] - (cut.col, cut.row), class_names=names)
+
+
+def _centres_inside(truth: Truth, cut: Window) -> np.ndarray:
+    centres = truth.corners_px.mean(axis=1) - (cut.col, cut.row)
+    kept: np.ndarray = ((centres >= 0) & (centres < (cut.width, cut.height))).all(axis=1)
+    return kept
+
+
+def _sparse_cut(frame: SensorFrame, truth: Truth) -> Window | None:
+    """The cut of a 16-bit scene with most water that has some objects, but few; None where none is half water and has them."""
+    if "B08" not in frame.band_names or frame.dtype != "uint16":
+        return None
+    side_rows, side_cols = min(SPARSE_PX, frame.height), min(SPARSE_PX, frame.width)
+    pixels = frame.read(Window(row=0, col=0, height=frame.height, width=frame.width))
+    water = pixels[frame.band_names.index("B08")] < WATER_NIR * PEAK_DN["uint16"]
+    cuts = [
+        Window(row=row, col=col, height=side_rows, width=side_cols)
+        for row in range(0, frame.height - side_rows + 1, SPARSE_STRIDE_PX)
+        for col in range(0, frame.width - side_cols + 1, SPARSE_STRIDE_PX)
+    ]
+    few = [
+        cut
+        for cut in cuts
+        if 1 <= _centres_inside(truth, cut).sum() <= SPARSE_OBJECTS and water[cut.slices].mean() >= 0.5
+    ]
+    return max(few, key=lambda cut: int(water[cut.slices].sum()), default=None)
 
 
 def _regions(truth: Truth | None, policy: Policy, height: int, width: int) -> tuple[Window, ...]:
