@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+from rasterio.transform import from_origin
 
 import mission.live.scene_work as scene_work
 from mission.live.handover import read_handover
+from mission.live.reference_keeper import ReferenceKeeper
 from mission.live.scene_work import NotedEfforts, SceneWork
 from mission.live.scene_worker import WorkerSetup
 from mission.live.worker_messages import (
@@ -99,10 +101,10 @@ class ScriptedPipe:
         return [{one.layer.address.product for one in handover.layers} for handover in self.kept]
 
 
-def write_scene(path: Path, *, size: int = 96) -> Path:
+def write_scene(path: Path, *, size: int = 96, **place: Any) -> Path:
     pixels = np.random.default_rng(5).integers(300, 700, (4, size, size)).astype(np.uint16)
     pixels[0, 40, 50] = 60_000
-    with rasterio.open(path, "w", driver="GTiff", height=size, width=size, count=4, dtype="uint16") as file:
+    with rasterio.open(path, "w", driver="GTiff", height=size, width=size, count=4, dtype="uint16", **place) as file:
         file.write(pixels)
     return path
 
@@ -375,6 +377,40 @@ def test_a_handover_that_cannot_be_written_is_told_and_tried_again(
     held = [one.reason for one in pipe.said if isinstance(one, WorkerHeld)]
     assert len(held) == 2 and "free some space" in held[0] and held[1] == ""
     assert len(pipe.kept) == 2 and pipe.rests
+
+
+def test_what_the_ground_has_serves_as_a_reference_and_what_it_lost_does_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = {"crs": "EPSG:32631", "transform": from_origin(500_000, 5_000_000, 10, 10)}
+    paths = [write_scene(tmp_path / f"{number}.tif", size=256, **place) for number in (1, 2, 3)]
+    orders = [SceneOrder(scene=n, path=str(path), captured_ms=AT_MS + n) for n, path in enumerate(paths, 1)]
+    references = ReferenceKeeper(tmp_path / "references", capacity_bytes=1 << 30)
+    first = run(tmp_path, monkeypatch, orders[0], *CODE)
+    for handover in first.kept:
+        for one in handover.layers:
+            references.take(one.layer.address, one.payload)
+    assert references.scenes == 1 and references.problem == ""
+    second = run(tmp_path, monkeypatch, orders[1], *CODE)
+    (alone,), (predicted,) = first.of(ImageCoded), second.of(ImageCoded)
+    assert (alone.reference_scene, predicted.reference_scene) == (None, 1)
+    assert predicted.size_bytes < alone.size_bytes / 20
+    references.forget(None)
+    (alone_again,) = run(tmp_path, monkeypatch, orders[2], *CODE).of(ImageCoded)
+    assert alone_again.reference_scene is None and alone_again.size_bytes == alone.size_bytes
+
+
+def test_a_folder_of_references_that_cannot_be_read_is_said_and_images_are_coded_alone(
+    tmp_path: Path, scene: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(store: Any, *asked: Any, **more: Any) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr("onboard.reference_store.ReferenceStore.candidates", refuse)
+    orders = [SceneOrder(scene=n, path=str(scene), captured_ms=AT_MS) for n in (1, 2)]
+    pipe = run(tmp_path, monkeypatch, *orders, *CODE)
+    assert len(pipe.of(ImageCoded)) == 2
+    assert ["Input/output error" in one.reason for one in pipe.of(WorkerNote)] == [True], "once, not for every image"
 
 
 def test_efforts_of_before_are_given_again() -> None:
