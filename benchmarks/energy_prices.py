@@ -1,8 +1,9 @@
 """CPU seconds per million scene pixels of each onboard step, and the joules they stand for: python -m benchmarks.energy_prices
 
-Runs ingest, screening, detection and block coding, tile by tile as the pipeline does, over whole scenes: the sample scenes, or
-those of --scenes. Prints what `[power.prices]` should hold on this machine. CPU time, not wall time, so other work on the
-machine disturbs it little (a shared core's caches still do).
+Runs ingest, screening with the sea gate, keeping raw, detection and block coding, tile by tile as survey and coder do, over whole
+scenes: the sample scenes, or those of --scenes. Every tile is searched and coded, whatever the gate or a contact would say. Prints what
+`[power.prices]` should hold on this machine. CPU time, not wall time, so other work on the machine disturbs it little (a shared core's
+caches still do).
 """
 
 import argparse
@@ -10,18 +11,24 @@ import sys
 import time
 from collections import defaultdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 
 from downlink.image_encoding import encode_image
+from onboard.coding_forecast import forecast
 from onboard.detector import Detector, load_detector
 from onboard.ingest import IngestSettings, open_scene
 from onboard.policy import ImageInterest, load_policy
+from onboard.raw_codec import decode_raw, encode_raw
+from onboard.raw_store import RawStore
 from onboard.screening import ScreeningSettings, screen
+from onboard.sea_gate import SeaGate, may_hold_objects
 from onboard.tiles import tile_grid
 
 ROOT = Path(__file__).resolve().parents[1]
 HALO_PX = 64
+MOST_BYTES = 1 << 40
 
 
 class CpuStopwatch:
@@ -41,7 +48,8 @@ class CpuStopwatch:
 def work_through(path: Path, watch: CpuStopwatch, detector: Detector | None, blocks: ImageInterest) -> float:
     """All steps over all tiles of one scene; gives its megapixels."""
     watch.lap("outside")
-    with open_scene(path, IngestSettings()) as frame:
+    with open_scene(path, IngestSettings()) as frame, TemporaryDirectory() as folder:
+        store = RawStore(Path(folder), capacity_bytes=MOST_BYTES)
         watch.lap("ingest")
         for tile in tile_grid(frame.height, frame.width, halo_px=HALO_PX):
             padded = frame.read(tile.core, HALO_PX)
@@ -51,18 +59,25 @@ def work_through(path: Path, watch: CpuStopwatch, detector: Detector | None, blo
                 padded[:, HALO_PX : HALO_PX + tile.core.height, HALO_PX : HALO_PX + tile.core.width]
             )
             screen(core, valid, frame.band_names, ScreeningSettings())
+            may_hold_objects(core, valid, frame.band_names, SeaGate())
             watch.lap("screen")
+            data = encode_raw(core, valid)
+            forecast(core, valid, blocks.quality_percent)
+            store.put(1, tile.index, data)
+            watch.lap("store")
             if detector is not None:
                 detector.detect(padded, frame.band_names)
                 watch.lap("detect")
+            raw, raw_valid = decode_raw(store.get(1, tile.index))
             encode_image(
-                core,
+                raw,
                 tile.core,
-                valid=valid,
+                valid=raw_valid,
                 quality_percent=blocks.quality_percent,
                 levels=blocks.levels,
                 nodata=frame.nodata,
             )
+            store.drop(1, [tile.index])
             watch.lap("encode")
         return frame.height * frame.width / 1e6
 
@@ -85,7 +100,7 @@ def main() -> None:
         f"{len(arguments.scenes)} scenes, {mpix:.2f} Mpix, {arguments.threads} thread(s), {arguments.core_w} W per busy core"
     )
     print(f"{'step':10}{'CPU s/Mpix':>12}{'J/Mpix':>10}")
-    for step in ("ingest", "screen", "detect", "encode"):
+    for step in ("ingest", "screen", "store", "detect", "encode"):
         if step in watch.spent_s:
             seconds = watch.spent_s[step] / mpix
             print(f"{step:10}{seconds:12.4f}{seconds * arguments.core_w:10.3f}")

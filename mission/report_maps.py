@@ -45,7 +45,7 @@ OUTCOME_NAMES: Final[dict[str, str]] = {
     TileOutcome.POWER: "skipped for power",
     TileOutcome.UNREADABLE: "unreadable",
     WAITING: "kept raw, not coded",
-    GIVEN_UP: "kept raw, given up for room",
+    GIVEN_UP: "kept raw, given up",
 }
 
 

@@ -177,7 +177,7 @@ class RawTileAccount(ReportPart):
     waiting: Count
     """Raw at the end: no layer made."""
     discarded: Count
-    """Given up uncoded to make room."""
+    """Given up uncoded: to make room, or because the ground dropped the scene."""
     damaged: Count
     """Could not be read back."""
 

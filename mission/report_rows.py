@@ -28,7 +28,7 @@ RUNG_NAMES = {
 WAITING = "waiting"
 """State of a tile that was kept and has no layers yet."""
 GIVEN_UP = "given up"
-"""State of a tile that was kept and had to make room before it had layers."""
+"""State of a tile that was kept and given up before it had layers: to make room, or because the ground dropped its scene."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -201,7 +201,7 @@ def coding_table(coding: CodingFigures) -> Markup:
         ]
         for name, account, shown in accounts
     ]
-    tables = [table(("", "Kept raw", "Coded", "Still raw", "Given up for room", "Damaged"), rows, numbers_from=1)]
+    tables = [table(("", "Kept raw", "Coded", "Still raw", "Given up", "Damaged"), rows, numbers_from=1)]
     if set(coding.blocks) - {"alone"}:
         kinds = [
             [words(CHOICE_NAMES.get(choice, choice)), figure(whole(count))] for choice, count in coding.blocks.items()

@@ -132,7 +132,7 @@ def _coding_lines(report: Report) -> list[Row]:
     if coding is None or not coding.tiles.kept:
         return []
     tiles = coding.tiles
-    left = ((tiles.waiting, "kept raw"), (tiles.discarded, "given up for room"), (tiles.damaged, "damaged"))
+    left = ((tiles.waiting, "kept raw"), (tiles.discarded, "given up"), (tiles.damaged, "damaged"))
     rest = ", ".join(f"{whole(count)} {name}" for count, name in left if count)
     rows = [(f"{whole(tiles.coded)} of {whole(tiles.kept)}", "kept tiles coded", rest, "")]
     if coding.encode_j_saved:

@@ -49,13 +49,13 @@ class PricesSection(Section):
 
     ingest_j_per_mpix: NonNegativeFloat = 0.3
     """Reading and decoding, joules per million scene pixels (all bands)."""
-    screen_j_per_mpix: NonNegativeFloat = 0.08
-    """Screening, joules per million scene pixels."""
-    store_j_per_mpix: NonNegativeFloat = 0.1
+    screen_j_per_mpix: NonNegativeFloat = 0.09
+    """Screening and sea gate, joules per million scene pixels."""
+    store_j_per_mpix: NonNegativeFloat = 0.2
     """Keeping a tile raw: forecast of its coding, fast lossless codec, raw store; joules per million scene pixels."""
-    detect_j_per_mpix: NonNegativeFloat = 2.6
+    detect_j_per_mpix: NonNegativeFloat = 2.5
     """The detector, joules per million scene pixels; halos are inside the price."""
-    encode_j_per_mpix: NonNegativeFloat = 10.3
+    encode_j_per_mpix: NonNegativeFloat = 6.2
     """Progressive image coding up to lossless, joules per million scene pixels (four bands)."""
 
 

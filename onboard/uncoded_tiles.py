@@ -48,7 +48,7 @@ class TileAccount:
     coded: TileCount = field(default_factory=TileCount)
     """All layers of their blocks made."""
     discarded: TileCount = field(default_factory=TileCount)
-    """Given up uncoded to make room."""
+    """Given up uncoded: to make room, or because the ground dropped the scene."""
     damaged: TileCount = field(default_factory=TileCount)
     """Could not be read back from the raw store, or lost the note of their scene."""
 

@@ -3,6 +3,7 @@
 import re
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,9 +12,18 @@ import pytest
 from mission.report_axes import NARROW_PX, WIDE_PX, nice_ticks, time_ticks
 from mission.report_html import render_html, write_html
 from mission.report_markup import Markup, element, number
-from mission.report_model import LedgerFigures, QualityFigures, Report
-from mission.report_rows import RunReport
+from mission.report_model import CodingFigures, LedgerFigures, QualityFigures, RawTileAccount, Report
+from mission.report_rows import GIVEN_UP, WAITING, RunReport
 
+CODING = CodingFigures(
+    tiles=RawTileAccount(kept=9, coded=4, waiting=3, discarded=1, damaged=1),
+    raw_store_bytes=RawTileAccount(kept=9_100, coded=4_000, waiting=3_050, discarded=1_030, damaged=1_020),
+    tiles_gated=2,
+    encode_j=12.5,
+    encode_j_saved=7.25,
+    blocks={"alone": 1, "difference": 2, "unchanged": 1},
+    reference_saved_bytes=1_234,
+)
 MakeRun = Callable[..., RunReport]
 HOSTILE = "</script><script>alert('x')</script>\"'&<img src=//evil.example/x onerror=alert(1)>\x00\x1b]]>"
 VOID = {"img", "input", "br", "meta", "hr", "col"}
@@ -129,6 +139,24 @@ def test_boxes_differ_by_kind_and_tiles_tell_their_reasons(make_run: MakeRun) ->
     tiles = next(one for one in drawings(page) if one.get("class") == "tiles")
     tips = [tip.text or "" for tip in tiles.iter("title")]
     assert len(tips) == 6 and "cloud, cloud fraction 0.81" in tips[2] and "skipped for power" in tips[5]
+
+
+def test_tiles_that_wait_uncoded_are_a_state_of_their_own(
+    make_run: MakeRun, make_report: Callable[..., Report]
+) -> None:
+    states = ("kept", WAITING, "cloud", GIVEN_UP, WAITING, "power")
+    run = make_run(report=make_report(coding=CODING))
+    run = replace(run, scenes=(replace(run.scenes[0], tile_outcomes=states),))
+    page = render_html(run)
+    tiles = next(one for one in drawings(page) if one.get("class") == "tiles")
+    classes = [cell.get("class") for cell in tiles.iter("rect")]
+    assert classes == [f"tile {state}" for state in states]
+    assert [mark.text for mark in tiles.iter("text")] == ["r", "c", "g", "r", "p"]
+    text = Page(page).visible()
+    assert "kept raw, not coded" in text and "kept raw, given up" in text
+    assert "kept 9 tiles raw; 4 of them became layers" in text
+    assert "2 tiles of open sea needed no search" in text
+    assert "unchanged since an earlier scene" in text and "1.23 kB" in text
 
 
 def test_the_order_of_sending_and_the_ledger_are_listed(make_run: MakeRun) -> None:

@@ -19,6 +19,7 @@ from mission.report_model import (
     LedgerAccount,
     LedgerFigures,
     QualityFigures,
+    RawTileAccount,
     Report,
     SavedFigures,
     ThroughputFigures,
@@ -163,3 +164,10 @@ def test_the_contacts_carry_what_was_downlinked(make_report: MakeReport) -> None
     contacts = make_report().contacts
     with pytest.raises(ValidationError, match=r"contacts sent 2020 B, bytes\.downlinked says 3030 B"):
         make_report(contacts=contacts[:2])
+
+
+def test_the_books_of_raw_tiles_must_add_up() -> None:
+    account = RawTileAccount(kept=7, coded=2, waiting=3, discarded=1, damaged=1)
+    assert RawTileAccount.model_validate_json(account.model_dump_json()) == account
+    with pytest.raises(ValidationError, match=r"8 kept raw, but 2 coded . 3 waiting . 1 discarded . 1 damaged are 7"):
+        RawTileAccount(kept=8, coded=2, waiting=3, discarded=1, damaged=1)

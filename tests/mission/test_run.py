@@ -149,6 +149,8 @@ def test_contacts_that_carry_everything_bring_the_original_to_the_last_bit(fly, 
     assert 20.0 < report["latency_s"]["first_alert"] < 30.0
     assert sum(report["energy_j"]["by_step"].values()) == pytest.approx(report["energy_j"]["spent"])
     assert (folder / "report.html").stat().st_size > 10_000
+    assert report["coding"]["tiles"] == {"kept": 1, "coded": 1, "waiting": 0, "discarded": 0, "damaged": 0}
+    assert report["coding"]["encode_j_saved"] == 0 < report["coding"]["encode_j"]
     uplink = report["link"]["uplink"]
     assert uplink["frames_accepted"] > 0 and uplink["frames_refused"] == 0
     assert (uplink["orders_given"], uplink["orders_acknowledged"]) == (1, 1)
@@ -191,6 +193,10 @@ def test_a_contact_too_short_for_anything_leaves_everything_queued(fly):
     report = report_in(folder)
     assert report["bytes"]["downlinked"] == 0
     assert (report["ledger"]["queued"], report["ledger"]["balanced"]) == (1, True)
+    assert report["ledger"]["reasons"] == {"waiting": 1}
+    coding = report["coding"]
+    assert (coding["tiles"]["waiting"], coding["encode_j"]) == (1, 0.0) and coding["encode_j_saved"] > 0.3
+    assert coding["raw_store_bytes"]["waiting"] == sum(one.stat().st_size for one in folder.glob("onboard/raw/*/*.raw"))
     assert report["detections"]["delivered"] == 0
     assert report["latency_s"]["first_alert"] is None
     assert not list(folder.glob("ground/*/scene.tif"))
