@@ -4,6 +4,8 @@ The raw store is the worker's alone. What is left in it after a crash decides wh
 stored is dropped, one that was noted lost is dropped, every other is coded, once.
 """
 
+import fcntl
+import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -44,6 +46,7 @@ from onboard.valuation import ValuedLayer
 if TYPE_CHECKING:
     from mission.live.scene_worker import WorkerSetup
 
+LOCK_FILE: Final = "raw.lock"
 LOSSES_FILE: Final = "losses.journal"
 DISK_SHARE: Final = 0.5
 """Of its disk that the raw store takes at most, whatever its capacity."""
@@ -100,15 +103,17 @@ class CodingWork:
     def __init__(
         self, setup: "WorkerSetup", policy: Policy, energy: EnergyPort, *, emit: Emit, say: Callable[[FromWorker], None]
     ) -> None:
-        """Opens the stores. Raises StoreError, JournalError."""
+        """Opens the stores, once no worker of before has them any more. Raises StoreError, JournalError, OSError."""
         self._folder = setup.raw
+        self._lock = _locked(setup.raw.parent / LOCK_FILE)
         self._energy = energy
         self._policy = policy
         self._emit = emit
         self._say = say
         self._capacity_bytes = min(setup.raw_capacity_bytes, round(DISK_SHARE * _disk_bytes(setup.raw)))
         self._kept: set[tuple[int, int]] = set()
-        self._losses = TileLosses(FileJournal(setup.raw.parent / LOSSES_FILE))
+        self._losses_journal = FileJournal(setup.raw.parent / LOSSES_FILE)
+        self._losses = TileLosses(self._losses_journal)
         references = ReferenceStore(setup.references, capacity_bytes=setup.reference_capacity_bytes)
         self._references = CautiousReferences(references, say)
         self._begun: UncodedImage | None = None
@@ -256,6 +261,11 @@ class CodingWork:
         self._say(GivenUp(scene=scene, product=None, tiles=len(sizes)))
         self.report()
 
+    def close(self) -> None:
+        """Let another worker have the stores."""
+        self._losses_journal.close()
+        os.close(self._lock)
+
     def report(self) -> None:
         """Say how things stand."""
         waiting = self.tiles.waiting
@@ -303,3 +313,11 @@ class CodingWork:
 def _disk_bytes(folder: Path) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     return shutil.disk_usage(folder).total
+
+
+def _locked(path: Path) -> int:
+    """Waits until no other process holds it: a worker whose parent was killed may still be ending. It goes with this process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    fcntl.flock(handle, fcntl.LOCK_EX)
+    return handle

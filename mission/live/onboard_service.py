@@ -140,7 +140,7 @@ class OnboardService:
         self._power = PowerWatch(lambda: read_eps(folders.power))
         self._started_s = time.monotonic()
         self._ledger = LedgerStatus()
-        self._load_unwritten = ""
+        self._load_unwritten = self._delivery_problem = ""
         self._open_files = self._refused_frames = 0
         self._lateness = Lateness()
         self._radio_due_s = time.monotonic()
@@ -246,9 +246,18 @@ class OnboardService:
     def _show(self) -> None:
         """The status, and what is drawn for the power system."""
         self._link_watch.look()
+        self._tell_of_deliveries()
         self._write_load()
         reason = self.radio.trouble or self.line.problem or self.references.problem
         self._service.show(self._current_status(), healthy=not reason, reason=reason)
+
+    def _tell_of_deliveries(self) -> None:
+        """A delivered layer that could not become a reference is said once."""
+        computer = self.radio.computer
+        problem = "" if computer is None else computer.store.delivery_problem or computer.references_problem
+        if problem and problem != self._delivery_problem:
+            self._service.log.warning("references not kept", problem=problem)
+        self._delivery_problem = problem
 
     def _take_housekeeping(self) -> None:
         """How things stand, for the next contact."""

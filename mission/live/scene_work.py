@@ -83,6 +83,12 @@ class SceneWork:
 
     def run(self) -> None:
         """Until the parent is gone: EOFError or ConnectionError."""
+        try:
+            self._work()
+        finally:
+            self._coding.close()
+
+    def _work(self) -> None:
         self._say(WorkerReady(model=self._detector.model.label, raw_scenes=self._coding.raw.scenes))
         while self._products is None:
             self._listen(None)
