@@ -72,8 +72,10 @@ class _Coder:
     levels: int
     nodata: float | None
     weights: np.ndarray | None
+    settled_mse: float
 
-    def code(self, found: FoundPrediction | None, *, unchanged: bool = False) -> ImageProduct:
+    def code(self, found: FoundPrediction | None, *, unchanged: bool = False, compared: bool = False) -> ImageProduct:
+        """`compared` measures every step, for a comparison with another way of coding."""
         return encode_image(
             self.pixels,
             self.window,
@@ -84,6 +86,7 @@ class _Coder:
             weights=self.weights,
             predicted=None if found is None else found.predicted,
             unchanged=unchanged,
+            settled_mse=0.0 if compared else self.settled_mse,
         )
 
 
@@ -98,11 +101,13 @@ def code_best(
     weights_of: Callable[[np.ndarray | None], np.ndarray | None],
     candidates: Sequence[ReferenceCandidate],
     settings: ReferenceSettings,
+    settled_mse: float = 0.0,
 ) -> CodedImage:
     """Code pixels (bands, height, width) of a window in the way that needs fewest bytes.
 
-    `valid` is (height, width) bool; `quality_percent`, `levels` and `nodata` are those of `encode_image`. `weights_of(changed)` gives the
-    (height, width) value map once it is known what has changed. Raises CodestreamError and LayerError as `encode_image` does.
+    `valid` is (height, width) bool; `quality_percent`, `levels`, `nodata` and `settled_mse` are those of
+    `encode_image`. `weights_of(changed)` gives the (height, width) value map once it is known what has changed.
+    Raises CodestreamError and LayerError as `encode_image` does.
     """
     found = search_prediction(
         pixels, window, valid, candidates=candidates, quality_percent=quality_percent, settings=settings
@@ -116,6 +121,7 @@ def code_best(
         levels=levels,
         nodata=nodata,
         weights=weights_of(changed),
+        settled_mse=settled_mse,
     )
     if found is None:
         reason = "no earlier scene" if not candidates else "no earlier scene shows enough of it"
@@ -163,10 +169,9 @@ def _chosen(
         return coded(
             coder.code(None), Choice.ALONE, f"the difference was expected to take {mean:.0%} of the bytes alone"
         )
-    difference = coder.code(found)
     if mean < settings.clearly_better and worst < settings.worst_ratio - ESTIMATE_MARGIN:
-        return coded(difference, Choice.DIFFERENCE, f"expected to take {mean:.0%} of the bytes alone")
-    alone = coder.code(None)
+        return coded(coder.code(found), Choice.DIFFERENCE, f"expected to take {mean:.0%} of the bytes alone")
+    difference, alone = coder.code(found, compared=True), coder.code(None, compared=True)
     mean = mean_ratio(byte_ratios_measured(alone, difference))
     worst = float(byte_ratios_measured(alone, difference, slack_bytes=SLACK_BYTES).max())
     measured = f"{mean:.1%} of the bytes alone, {worst:.1%} at worst"

@@ -28,7 +28,7 @@ from onboard.screening import CLOUD_SAMPLES_PER_SIDE
 from onboard.survey_note import SurveyNote
 from onboard.tile_look import reflectance_of
 from onboard.uncoded_tiles import UncodedTiles
-from onboard.valuation import ValuedLayer, block_points, value_image
+from onboard.valuation import ValuedLayer, block_points, settled_mse, value_image
 from onboard.value_map import value_map
 
 NEWEST_REFERENCES: Final = 2
@@ -156,6 +156,7 @@ class SceneCoder:
             weights_of=weighing.weights,
             candidates=self._candidates(note, window),
             settings=self.policy.reference,
+            settled_mse=settled_mse(self.policy, summary.peak_dn),
         )
         points = block_points(
             weighing.map(coded.changed),

@@ -117,6 +117,11 @@ def value_alerts(
     return tuple(valued)
 
 
+def settled_mse(policy: Policy, peak_dn: int) -> float:
+    """Mean squared error, DN squared, below which less is no more use to the policy: `usefulness` is 1 there."""
+    return float(peak_dn * peak_dn / 10 ** (policy.useful_psnr_db[1] / 10))
+
+
 def usefulness(mse: float, policy: Policy, peak_dn: int) -> float:
     """0 to 1: where the PSNR of `mse` lies between the bounds of the policy."""
     if mse <= 0:

@@ -15,7 +15,15 @@ from downlink.scene import Georeference, SceneSummary, TileOutcome, Window, deco
 from onboard.coding_forecast import BlockForecast
 from onboard.detection import Detection
 from onboard.policy import load_policy
-from onboard.valuation import block_points, expected_layers, usefulness, value_alerts, value_image, value_summary
+from onboard.valuation import (
+    block_points,
+    expected_layers,
+    settled_mse,
+    usefulness,
+    value_alerts,
+    value_image,
+    value_summary,
+)
 from onboard.value_map import value_map
 
 POLICY = load_policy()
@@ -186,3 +194,10 @@ def test_the_summary_is_valued_as_the_policy_says():
     assert (one.layer.value, one.layer.half_life_s) == (POLICY.summary.value, POLICY.summary.half_life_s)
     assert (one.layer.rung, one.layer.address.is_express) == (Rung.SUMMARY, True)
     assert one.layer.size_bytes == OVERHEAD_BYTES + len(one.payload)
+
+
+def test_less_than_the_settled_error_is_no_more_use() -> None:
+    policy = POLICY
+    settled = settled_mse(policy, 10_000)
+    assert usefulness(settled, policy, 10_000) == pytest.approx(1.0)
+    assert usefulness(settled * 1.5, policy, 10_000) < 1.0 == usefulness(settled / 2, policy, 10_000)
