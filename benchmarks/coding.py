@@ -33,7 +33,7 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.coding_bands import BandSizes, band_rows, band_sizes
-from benchmarks.coding_blocks import SCENES_APART, block_rows, block_sizes
+from benchmarks.coding_blocks import SCENES_APART, BlockSize, block_rows, block_sizes
 from benchmarks.coding_detection import (
     ALERTS,
     F1_SHARE,
@@ -149,7 +149,8 @@ def run(request: Request, parts: Sequence[str] = PARTS) -> dict[str, Any]:
         measured_bands = _mapped(_bands_of_scene, [(request, scene) for scene in scenes], request.jobs)
         result["bands"] = band_rows([one for one in measured_bands if one is not None])
     if "blocks" in parts:
-        result["blocks"] = block_rows([one for scene in scenes[::SCENES_APART] for one in block_sizes(scene, policy)])
+        every = [(request, scene) for scene in scenes[::SCENES_APART]]
+        result["blocks"] = block_rows([one for some in _mapped(_blocks_of_scene, every, request.jobs) for one in some])
     result["targets"] = targets_of(result)
     return result
 
@@ -157,6 +158,11 @@ def run(request: Request, parts: Sequence[str] = PARTS) -> dict[str, Any]:
 def _bands_of_scene(task: tuple[Request, CodingScene]) -> BandSizes | None:
     request, scene = task
     return band_sizes(scene, load_policy(request.policy))
+
+
+def _blocks_of_scene(task: tuple[Request, CodingScene]) -> list[BlockSize]:
+    request, scene = task
+    return block_sizes(scene, load_policy(request.policy))
 
 
 def _equal_psnr(request: Request, scenes: Sequence[CodingScene]) -> list[SceneSize]:
@@ -217,7 +223,7 @@ def _watched(request: Request, worked_through: bool) -> tuple[WatchedScene, ...]
 
 
 def _mapped(work: Any, tasks: Sequence[Any], jobs: int) -> list[Any]:
-    """Tasks in order, in so many processes; CPU times are not compared there."""
+    """Tasks in order, in so many processes; codecs' CPU times are not compared there, block sizes' are, all in the same company."""
     if jobs == 1:
         return [work(task) for task in tasks]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from unittest.mock import patch
 
 from benchmarks.coding_equal_psnr import Contender, JudgedContender
-from benchmarks.coding_ours import FINE_LADDER_PERCENT, blocks_of, with_ladder
+from benchmarks.coding_ours import EVEN_LADDER_PERCENT, blocks_of, with_ladder
 from benchmarks.coding_scenes import CodingScene
 from onboard.policy import Policy
 
@@ -64,7 +64,7 @@ def without_transform() -> AbstractContextManager[object]:
 
 def _sizes(scene: CodingScene, policy: Policy, context: AbstractContextManager[object]) -> dict[str, int]:
     with context:
-        layered = blocks_of(scene, with_ladder(policy.blocks, FINE_LADDER_PERCENT))
+        layered = blocks_of(scene, with_ladder(policy.blocks, EVEN_LADDER_PERCENT))
     contender = Contender(name="ours", knob=layered.knob, code=layered.code)
     found = JudgedContender(contender=contender, scene=scene).sizes("scene", BANDS_DB)
     sizes = {f"{one.target_db:g}": one.bytes for one in found if one.bytes is not None}

@@ -1,8 +1,7 @@
 """Which block size: bytes at equal PSNR of the whole scene, what records and headers take of them, and the speed of coding.
 
 A larger block has fewer edges, headers and records; a smaller one can be sent, valued and lost in finer pieces, and takes less
-memory. On the first of every `SCENES_APART` scenes, in the finer ladder, so that sizes are read off between near settings; speed and
-overhead are those of the policy's own ladder.
+memory. On the first of every `SCENES_APART` scenes, in a ladder of even steps; speed and overhead are those of the policy's own ladder.
 """
 
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from dataclasses import dataclass
 
 from benchmarks.coding_equal_psnr import Contender, JudgedContender
 from benchmarks.coding_lossless_table import best_cpu_s
-from benchmarks.coding_ours import FINE_LADDER_PERCENT, block_windows, blocks_of, encode_windows, with_ladder
+from benchmarks.coding_ours import EVEN_LADDER_PERCENT, block_windows, blocks_of, encode_windows, with_ladder
 from benchmarks.coding_scenes import CodingScene
 from downlink.image_header import unpack_header
 from downlink.record import OVERHEAD_BYTES
@@ -59,7 +58,7 @@ def block_sizes(scene: CodingScene, policy: Policy) -> list[BlockSize]:
 
 
 def _block_size(scene: CodingScene, policy: Policy, tile_px: int) -> BlockSize:
-    layered = blocks_of(scene, with_ladder(policy.blocks, FINE_LADDER_PERCENT), tile_px=tile_px)
+    layered = blocks_of(scene, with_ladder(policy.blocks, EVEN_LADDER_PERCENT), tile_px=tile_px)
     contender = Contender(name=f"{tile_px} px", knob=layered.knob, code=layered.code)
     found = JudgedContender(contender=contender, scene=scene).sizes("scene", BLOCKS_DB)
     windows, nodata = block_windows(scene, tile_px), scene.frame.nodata

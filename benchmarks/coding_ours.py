@@ -23,6 +23,8 @@ from onboard.tiles import tile_grid
 
 FINE_LADDER_PERCENT = (0.01, 0.02, 0.04, 0.07, 0.12, 0.2, 0.35, 0.6, 1.0, 1.7, 3.0, 5.0, 9.0, 16.0, 30.0, 100.0)
 """Cumulative bytes of each step, for what the coder can do whatever the policy asks for."""
+EVEN_LADDER_PERCENT = (0.06, 0.13, 0.28, 0.6, 1.2, 2.5, 5.0, 10.0, 20.0, 100.0)
+"""Where the coder is compared with itself: each step about twice the one before, in two thirds of the time."""
 
 
 @dataclass(slots=True, kw_only=True)

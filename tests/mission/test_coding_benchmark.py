@@ -2,6 +2,8 @@
 
 import json
 import math
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from benchmarks.coding_ground import believed, continued, searchable
 from benchmarks.coding_lossless import lossless_codecs
 from benchmarks.coding_lossy import lossy_codecs
 from benchmarks.coding_ours import blocks_of
+from benchmarks.coding_picture import main as draw_ladder
 from benchmarks.coding_plot import draw_detection, draw_sizes
 from benchmarks.coding_port import Absent, Codec, KnobRange, pack, unpack
 from benchmarks.coding_scenes import scenes_of
@@ -400,6 +403,57 @@ def test_targets_compare_with_the_better_kernel_and_with_scenes_of_four_bands_al
     together, worst = targets_of({"equal_psnr": sizes})
     assert together.figure == pytest.approx(803 / 1100) and together.met
     assert worst.figure == pytest.approx(1.03) and not worst.met
+
+
+def test_the_picture_of_the_ladder_shows_every_step(tmp_path, capsys):
+    out = tmp_path / "images" / "ladder.svg"
+    assert draw_ladder(["--out", str(out)]) == 0
+    svg = out.read_text(encoding="utf-8")
+    policy = load_policy()
+    assert svg.count("<image") == len(policy.blocks.quality_percent) + len(policy.chips.quality_percent)
+    decibels = [float(one) for one in re.findall(r"step \d: ([0-9.]+) dB", svg)]
+    blocks = len(policy.blocks.quality_percent) - 1
+    assert decibels[:blocks] == sorted(decibels[:blocks]) and decibels[blocks:] == sorted(decibels[blocks:])
+    assert svg.count(": exact<") == 2
+
+
+def test_a_sparse_cut_is_mostly_water_and_has_few_objects(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels_obb").mkdir()
+    height, width = 700, 1400
+    pixels = picture(np.uint16, 4, height=height, width=width)
+    pixels[3, :, 600:] = 150  # water
+    pixels[3, :, 600:800] = 900
+    ships = [(1300, 300), (100, 300), (200, 300)]
+    lines = [
+        "0 "
+        + " ".join(f"{(x + dx) / width:.6f} {(y + dy) / height:.6f}" for dx, dy in ((0, 0), (20, 0), (20, 8), (0, 8)))
+        for x, y in ships
+    ]
+    (tmp_path / "labels_obb" / "bay.txt").write_text("\n".join(lines), encoding="utf-8")
+    profile = {"driver": "GTiff", "count": 4, "height": height, "width": width, "dtype": "uint16"}
+    place = {"crs": "EPSG:32630", "transform": from_origin(500_000, 4_600_000, 10, 10)}
+    with rasterio.open(tmp_path / "images" / "bay.tif", "w", **profile, **place) as dataset:
+        dataset.write(pixels)
+        for band, label in enumerate(("B02", "B03", "B04", "B08"), start=1):
+            dataset.set_band_description(band, label)
+    (scene,) = scenes_of(tmp_path, load_policy(), sparse=True)
+    assert scene.pixels.shape == (4, 640, 640)
+    left = next(
+        col for col in range(width - 640 + 1) if np.array_equal(scene.pixels[:, 0], pixels[:, 0, col : col + 640])
+    )
+    assert left >= 700
+    assert len(scene.truth.corners_px) == 1
+    assert scene.truth.corners_px[0].mean(axis=0) == pytest.approx((1310 - left, 304), abs=0.1)
+
+
+def test_a_budget_for_all_scenes_goes_where_the_value_is():
+    rich, poor = valued(FIRST_BLOCK, 0, 60, 100.0), valued(FIRST_BLOCK, 0, 60, 1.0)
+    elsewhere = ValuedLayer(
+        layer=replace(poor.layer, address=replace(poor.layer.address, scene=2)), payload=poor.payload
+    )
+    sent, size_bytes = sent_within([rich, elsewhere], 100)
+    assert [one.layer.address.scene for one in sent] == [1] and size_bytes == 60
 
 
 def test_a_folder_without_images_is_refused(tmp_path, capsys):
