@@ -14,6 +14,7 @@ from benchmarks.coding_scenes import CodingScene
 from downlink.image_header import unpack_header
 from downlink.record import OVERHEAD_BYTES
 from onboard.policy import Policy
+from onboard.valuation import settled_mse
 
 BLOCK_PX = (128, 256, 512, 1024)
 BLOCKS_DB = (35.0, 40.0, 45.0)
@@ -35,7 +36,7 @@ class BlockSize:
     first_step_bytes: int
     """All first steps with their records: the least that shows the whole scene."""
     encode_s: float
-    """CPU seconds with every distortion measured."""
+    """CPU seconds, distortion measured as on board."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +62,12 @@ def _block_size(scene: CodingScene, policy: Policy, tile_px: int) -> BlockSize:
     layered = blocks_of(scene, with_ladder(policy.blocks, EVEN_LADDER_PERCENT), tile_px=tile_px)
     contender = Contender(name=f"{tile_px} px", knob=layered.knob, code=layered.code)
     found = JudgedContender(contender=contender, scene=scene).sizes("scene", BLOCKS_DB)
-    windows, nodata = block_windows(scene, tile_px), scene.frame.nodata
+    windows, nodata, settled = block_windows(scene, tile_px), scene.frame.nodata, settled_mse(policy, scene.peak_dn)
     encode_s, images = best_cpu_s(
-        lambda: encode_windows(scene.pixels, scene.valid, windows, interest=policy.blocks, nodata=nodata), 2
+        lambda: encode_windows(
+            scene.pixels, scene.valid, windows, interest=policy.blocks, nodata=nodata, settled_mse=settled
+        ),
+        2,
     )
     headers = [len(image.payloads[0]) - len(unpack_header(image.payloads[0])[1]) for image in images]
     records = sum(len(image.payloads) for image in images) * OVERHEAD_BYTES

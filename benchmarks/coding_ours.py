@@ -104,9 +104,15 @@ def with_ladder(interest: ImageInterest, percent: tuple[float, ...]) -> ImageInt
 
 
 def encode_windows(
-    pixels: Pixels, valid: np.ndarray, windows: Sequence[Window], *, interest: ImageInterest, nodata: float | None
+    pixels: Pixels,
+    valid: np.ndarray,
+    windows: Sequence[Window],
+    *,
+    interest: ImageInterest,
+    nodata: float | None,
+    settled_mse: float = 0.0,
 ) -> list[ImageProduct]:
-    """Every window coded to the last bit."""
+    """Every window coded to the last bit; steps behind one that leaves no more than `settled_mse` are not decoded."""
     return [
         encode_image(
             pixels[:, window.slices[0], window.slices[1]],
@@ -115,6 +121,7 @@ def encode_windows(
             quality_percent=interest.quality_percent,
             levels=interest.levels,
             nodata=nodata,
+            settled_mse=settled_mse,
         )
         for window in windows
     ]
