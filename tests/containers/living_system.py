@@ -87,6 +87,10 @@ class LivingSystem:
         """Run a shell script beside every service's folders, /at/<service>, as their owner."""
         return self.compose.execute("hands", "sh", "-c", script, stdin=stdin)
 
+    def lose_references(self) -> None:
+        """The camera takes the same few pictures again and again: predicted from what the ground knows they would take next to nothing."""
+        self.hands("rm -rf /at/onboard/references/*")
+
     def wait_well(self, *services: str, limit_s: float = 30.0) -> None:
         """Until these services, all but the sensor without a name, say that they are well."""
         names = services or tuple(name for name in SERVICES if name != "sensor")

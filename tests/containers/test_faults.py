@@ -80,8 +80,7 @@ def test_partition_in_mid_pass(system: LivingSystem, network: str, address: str)
 
 def test_loss_of_signal_in_mid_file(system: LivingSystem) -> None:
     """More waits than a pass can carry, so that the pass ends within a file."""
-    # The camera takes the same pictures again and again: predicted from what the ground knows they would fit any pass.
-    system.hands("rm -rf /at/onboard/references/*")
+    system.lose_references()
     network, address = CHANNEL_ADDRESSES[0]
     system.compose.disconnect("channel", network)
     system.capture(12)
@@ -149,6 +148,7 @@ def test_power_drop(system: LivingSystem) -> None:
 
 def test_recorded_decisions_replay(system: LivingSystem) -> None:
     """Both ends record what they are told and what they decide, a reboot in between; the same cores decide the same again."""
+    system.lose_references()
     system.compose.environment["TIANSHU_RECORD"] = "true"
     system.compose.up("onboard", "ground")
     try:
