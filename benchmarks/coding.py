@@ -72,7 +72,7 @@ PARTS = ("lossless", "equal_psnr", "equal_f1", "speed", "bands", "blocks")
 SCENE_DB = (30.0, 35.0, 40.0, 45.0)
 ROI_DB = (35.0, 40.0, 45.0)
 SHARES_PERCENT = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0)
-OUR_SHARES_PERCENT = (0.05, 0.07, *SHARES_PERCENT)
+OUR_SHARES_PERCENT = (0.05, 0.07, 0.1, 0.2, 0.5, 1.0, 2.0)
 NOT_SEARCHED = ("jpeg2000-5/3", *PER_BAND)
 """Codecs that are left out of detection: other settings of one that is in."""
 SLOWEST_FIRST = ("jpeg2000", "avif", OURS, POOLED)
