@@ -11,11 +11,13 @@ band calls invalid have values of their own, which are coded as they are.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Final
 
 import numpy as np
 
 from downlink.band_transform import fit_band_transform
-from downlink.errors import LayerError
+from downlink.codestream import CodestreamShape
+from downlink.errors import CodestreamError, LayerError
 from downlink.image_distortion import NO_DISTORTION, Distortion, DistortionMeter, never_rising
 from downlink.image_header import ImageHeader, distortion_code, pack_header
 from downlink.image_layers import pixel_check, rebuilt_pixels
@@ -51,7 +53,8 @@ def encode_image(
     unchanged: bool = False,
     settled_mse: float = 0.0,
 ) -> ImageProduct:
-    """Code the pixels (bands, height, width) of a window into one payload per entry of `quality_percent`.
+    """Code the pixels (bands, height, width) of a window into one payload per entry of `quality_percent`, or into the exact one alone
+    where so few pixels of noise cannot be coded in more.
 
     `valid` is (height, width) bool and travels exactly. With `predicted` there is one payload more, the first, which is the prediction;
     `unchanged` leaves out all between it and the exact pixels. Distortion is measured by decoding each step, on a regular sample of rows
@@ -69,14 +72,12 @@ def encode_image(
     samples = _samples(pixels, valid if filled else None, predicted)
     transform = fit_band_transform(samples, valid)
     components = samples if transform is None else transform.forward(samples)
-    plain = codestream_shape(pixels, levels=levels, qualities=len(percents))
-    shape = tight_shape(components, plain)
     with one_thread():
-        layers = encode_layers(components, shape, _of_component_bits(percents, plain.bits / shape.bits))
+        shape, layers = _coded(components, codestream_shape(pixels, levels=levels, qualities=len(percents)), percents)
     header = ImageHeader(
         window=window,
         shape=shape,
-        pixel_bits=plain.bits,
+        pixel_bits=8 * pixels.dtype.itemsize,
         transform=transform,
         distortion_codes=b"",
         pixel_check=pixel_check(pixels),
@@ -99,6 +100,24 @@ def encode_image(
         mse=tuple(step.mse for step in measured),
         weighted_mse=tuple(step.weighted_mse for step in measured),
     )
+
+
+def _coded(
+    components: np.ndarray, plain: CodestreamShape, percents: Sequence[float]
+) -> tuple[CodestreamShape, tuple[bytes, ...]]:
+    """The shape under which components are coded, and their layers."""
+    shape = tight_shape(components, plain)
+    try:
+        return shape, encode_layers(components, shape, _of_component_bits(percents, plain.bits / shape.bits))
+    except CodestreamError:
+        if components.size > FEW_SAMPLES:
+            raise
+    shape = replace(shape, levels=0, qualities=1)
+    return shape, encode_layers(components, shape, (100.0,))
+
+
+FEW_SAMPLES: Final = 1 << 14
+"""More than those of the largest images that OpenJPEG was found unable to code in several layers: 13 bands of 16 x 16 px."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

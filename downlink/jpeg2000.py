@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import rasterio
+from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import MemoryFile
 
@@ -73,7 +74,8 @@ def encode_layers(pixels: np.ndarray, shape: CodestreamShape, quality_percent: S
     """Code pixels, or the components of `component_shape`, into quality layers.
 
     `quality_percent` states the cumulative bytes of each layer as a percentage of samples of `shape.bits`; the last is 100, which OpenJPEG
-    takes as lossless.
+    takes as lossless. Raises CodestreamError where the driver cannot code them: OpenJPEG's buffer is too small for the packets of many
+    layers, bands and resolutions of a few pixels of noise.
     """
     if len(quality_percent) != shape.qualities or quality_percent[-1] != 100:
         raise CodestreamError(
@@ -95,18 +97,25 @@ def encode_layers(pixels: np.ndarray, shape: CodestreamShape, quality_percent: S
         "NBITS": str(shape.bits),
     }
     samples = pixels.astype(sample_type(shape), copy=False)
+    try:
+        return split_layers(_encoded(samples, options), shape)
+    except (RasterioError, CPLE_BaseError) as error:
+        raise CodestreamError(
+            f"{shape.components} x {shape.height_px} x {shape.width_px} samples cannot be coded in {shape.qualities} layers of "
+            f"{shape.levels + 1} resolutions: {error}"
+        ) from error
+
+
+def _encoded(samples: np.ndarray, options: dict[str, str]) -> bytes:
+    """The codestream of (bands, height, width) samples."""
+    bands, height, width = samples.shape
     with warnings.catch_warnings(), MemoryFile() as memory:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with memory.open(
-            driver="JP2OpenJPEG",
-            count=shape.components,
-            height=shape.height_px,
-            width=shape.width_px,
-            dtype=samples.dtype.name,
-            **options,
+            driver="JP2OpenJPEG", count=bands, height=height, width=width, dtype=samples.dtype.name, **options
         ) as dataset:
             dataset.write(samples)
-        return split_layers(bytes(memory.getbuffer()), shape)
+        return bytes(memory.getbuffer())
 
 
 def decode_layers(shape: CodestreamShape, layers: Sequence[bytes]) -> np.ndarray:

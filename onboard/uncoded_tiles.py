@@ -101,12 +101,11 @@ class UncodedTiles:
         tile = image.product - FIRST_BLOCK
         self._await(image)
         gone = (image,) if len(data) > self.raw.capacity_bytes else self._least(len(data), now_ms)
-        for other in gone:
-            if other is not image:
-                self._discard(other)
-        if image in gone:
+        if image in gone:  # worth least: others need not go for it
             self._forget(image, TilePixels.DISCARDED, self.account.discarded)
             return False
+        for other in gone:
+            self._discard(other)
         self._unsealed.add(image.scene)
         try:
             self.raw.put(image.scene, tile, data)
