@@ -16,10 +16,12 @@ from onboard.policy import Policy
 from onboard.sensor_frame import Mask
 
 OURS, OURS_FINE = "ours", "ours, fine steps"
-TOLERANCE_DB = 1.0
+TOLERANCE_DB = 1.5
 """Two settings this near to each other on both sides of a target are near enough."""
-COARSE_DB = 1.5
+COARSE_DB = 2.0
 """A size read off between settings further apart is marked."""
+NEAR_STEPS = 6.5
+"""Of a knob in fractions: nearer settings are not tried even where PSNR leaps between them."""
 EXACT_DB = 200.0
 PER_BAND = ("jpeg2000-bands", "jpeg2000-bands-5/3")
 """Compared on the whole scene alone."""
@@ -104,7 +106,8 @@ class JudgedContender:
         return [self._size(kind, search, target) for target in targets_db]
 
     def _size(self, kind: str, search: Search, target_db: float) -> SceneSize:
-        found = search.bracket(target_db, TOLERANCE_DB)
+        near_steps = NEAR_STEPS if self.contender.knob.step < 1 else 1.5
+        found = search.bracket(target_db, TOLERANCE_DB, near_steps=near_steps)
         below_db = None if found.below is None else search.tried[found.below]
         above_db = None if found.above is None else search.tried[found.above]
         size = None

@@ -31,23 +31,27 @@ class Search:
     knob: KnobRange
     tried: dict[float, float] = field(default_factory=dict)
 
-    def bracket(self, target: float, tolerance: float) -> Bracket:
-        """Settings on both sides of `target` whose measures lie at most `tolerance` apart, or that are neighbours."""
+    def bracket(self, target: float, tolerance: float, *, near_steps: float = 1.5) -> Bracket:
+        """Settings on both sides of `target` whose measures lie at most `tolerance` apart, or that are so few steps apart.
+
+        Some codecs leap between neighbouring settings; looking for the very place of a leap does not pay.
+        """
         for upward in (False, True):
-            self._reach(target, upward=upward)
+            self._reach(target, tolerance, upward=upward)
         while True:
             found = self._nearest(target)
             if found.below is None or found.above is None:
                 return found
             low_value, high_value = self.tried[found.below], self.tried[found.above]
-            if high_value - low_value <= tolerance or found.above - found.below < 1.5 * self.knob.step:
+            if high_value - low_value <= tolerance or found.above - found.below < near_steps * self.knob.step:
                 return found
             self._try(self._next(found.below, found.above, target, tolerance))
 
-    def _reach(self, target: float, *, upward: bool) -> None:
+    def _reach(self, target: float, tolerance: float, *, upward: bool) -> None:
         """Try settings until one lies on that side of the target, or the end of the range does not.
 
-        From the outermost that was tried, or the start, in strides that double: an end may take much longer than what lies near.
+        From the start, or the outermost that was tried, in strides that double, and as far as the slope of the two outermost says
+        once there are two: an end may take much longer than what lies near.
         """
         end = self.knob.high if upward else self.knob.low
         if self.knob.start is None:
@@ -61,8 +65,19 @@ class Search:
             outermost = max(self.tried) if upward else min(self.tried)
             if outermost == end:
                 return
-            self._try(min(outermost + stride, end) if upward else max(outermost - stride, end))
+            distance = self._distance(target + (AIM if upward else -AIM) * tolerance, upward) or stride
+            self._try(min(outermost + distance, end) if upward else max(outermost - distance, end))
             stride *= 2
+
+    def _distance(self, aim: float, upward: bool) -> float | None:
+        """How far beyond the outermost setting the measure is `aim`, straight on from the next; in whole steps, None where unknown."""
+        if len(self.tried) < 2:
+            return None
+        first, second = sorted(self.tried, reverse=upward)[:2]
+        slope = (self.tried[first] - self.tried[second]) / (first - second)
+        distance = abs(aim - self.tried[first]) / slope if slope > 0 else math.inf
+        longest = 4 * abs(first - second) + self.knob.stride
+        return max(1, math.ceil(min(distance, longest) / self.knob.step)) * self.knob.step
 
     def _is_reached(self, target: float, upward: bool) -> bool:
         return any((value >= target) == upward for value in self.tried.values())

@@ -154,7 +154,7 @@ def test_a_search_with_a_start_finds_the_same_neighbours_and_stays_near(start, t
     bracket = search.bracket(target, 1.0)
     assert bracket.below < target <= bracket.above
     assert bracket.above - bracket.below <= 1.0
-    reach = abs(start - target) + 3 * stride + abs(start - target)
+    reach = 2 * abs(start - target) + 3 * stride + 4
     assert max(search.tried) <= min(100.0, max(start, target) + reach)
     assert min(search.tried) >= max(0.0, min(start, target) - reach)
 
@@ -314,7 +314,7 @@ def test_sizes_at_equal_psnr_lie_between_their_settings(data):
     codecs = [found(lossy_codecs(), "jpeg2000")]
     sizes = scene_sizes(scene, codecs, load_policy(), scene_db=(50.0,), roi_db=(50.0,))
     whole = next(one for one in sizes if one.codec == "jpeg2000" and one.kind == "scene")
-    assert whole.below_db < 50 <= whole.above_db <= whole.below_db + 1.1
+    assert whole.below_db < 50 <= whole.above_db <= whole.below_db + 1.6
     assert whole.bytes <= whole.above_bytes
     assert {one.codec for one in sizes if one.kind == "roi"} == {
         "jpeg2000",
