@@ -116,6 +116,8 @@ def _coded(
     return shape, encode_layers(components, shape, (100.0,))
 
 
+MOST_LOSSY_PERCENT: Final = 99.9
+"""Of the bytes of the components, that a step before the exact one is asked for at most."""
 FEW_SAMPLES: Final = 1 << 14
 """More than those of the largest images that OpenJPEG was found unable to code in several layers: 13 bands of 16 x 16 px."""
 
@@ -197,5 +199,11 @@ def _band_means(samples: np.ndarray, valid: np.ndarray) -> np.ndarray:
 
 
 def _of_component_bits(quality_percent: Sequence[float], share: float) -> list[float]:
-    """Percentages of the raw pixels as percentages of components of more bits; 100 stays, it stands for lossless."""
-    return [percent if percent == 100 else percent * share for percent in quality_percent]
+    """Percentages of the raw pixels as percentages of components of other bits, rising and below 100 but for the last, which stands for
+    lossless: OpenJPEG makes one layer of all from the first 100 on, and pixels often have fewer bits than their type."""
+    steps_behind = range(len(quality_percent) - 1, 0, -1)
+    lossy = (
+        min(percent * share, MOST_LOSSY_PERCENT - behind / 1000)
+        for percent, behind in zip(quality_percent, steps_behind, strict=False)
+    )
+    return [*lossy, quality_percent[-1]]

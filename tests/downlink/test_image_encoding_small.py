@@ -1,4 +1,4 @@
-"""Images of a few pixels of noise, which OpenJPEG cannot always code in several layers."""
+"""Images that OpenJPEG does not make several layers of as it is told: a few pixels of noise, fewer bits than the type has."""
 
 import numpy as np
 import pytest
@@ -26,3 +26,22 @@ def test_noise_in_many_bands_comes_back_exactly(bands: int, size: tuple[int, int
     assert decoded is not None and decoded.lossless
     np.testing.assert_array_equal(decoded.pixels, pixels)
     assert len(image.mse) == len(image.weighted_mse) == len(image.payloads) and image.mse[-1] == 0
+
+
+@pytest.mark.parametrize("bands", [1, 4, 8])
+@pytest.mark.parametrize("top", [1, 255, 4095])
+def test_steps_of_more_bytes_than_the_bits_in_use_stay_steps(bands: int, top: int) -> None:
+    pixels = np.random.default_rng(bands).integers(0, top + 1, (bands, 72, 80), dtype=np.uint16)
+    percents = (1.0, 10.0, 60.0, 80.0, 95.0, 100.0)
+    image = encode_image(
+        pixels,
+        Window(row=3, col=5, height=72, width=80),
+        valid=np.ones((72, 80), np.bool_),
+        quality_percent=percents,
+        levels=3,
+        nodata=None,
+    )
+    assert len(image.payloads) == len(percents)
+    decoded = ImageAssembly(nodata=None, payloads=dict(enumerate(image.payloads))).decode()
+    assert decoded is not None and decoded.lossless
+    np.testing.assert_array_equal(decoded.pixels, pixels)
