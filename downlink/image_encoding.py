@@ -141,7 +141,7 @@ class _Comparison:
         if predicted is not None:
             steps.append(self._distortion(lambda rows: predicted[:, rows]))
         for count in range(1, len(layers)):
-            if steps and max(steps[-1].mse, steps[-1].weighted_mse) <= settled_mse:
+            if steps and 0 < max(steps[-1].mse, steps[-1].weighted_mse) <= settled_mse:
                 steps.append(steps[-1])
             else:
                 components = decode_layers(self.header.shape, layers[:count])

@@ -45,3 +45,23 @@ def test_steps_of_more_bytes_than_the_bits_in_use_stay_steps(bands: int, top: in
     decoded = ImageAssembly(nodata=None, payloads=dict(enumerate(image.payloads))).decode()
     assert decoded is not None and decoded.lossless
     np.testing.assert_array_equal(decoded.pixels, pixels)
+
+
+def test_a_step_without_error_is_not_stated_before_one_with_error() -> None:
+    """OpenJPEG may code an even image exactly in its first layer, and worse with the second."""
+    pixels = np.full((1, 64, 65), 10_000, np.uint16)
+    image = encode_image(
+        pixels,
+        Window(row=0, col=0, height=64, width=65),
+        valid=np.ones((64, 65), np.bool_),
+        quality_percent=(0.5, 1.0, 10.0, 100.0),
+        levels=4,
+        nodata=None,
+        settled_mse=31.6,
+    )
+    assembly = ImageAssembly(nodata=None, payloads=dict(enumerate(image.payloads)))
+    for step, stated in enumerate(image.mse):
+        decoded = assembly.decode(steps=step + 1)
+        assert decoded is not None
+        real = float(np.mean((decoded.pixels.astype(np.float64) - pixels) ** 2))
+        assert real <= stated + 1e-9, (step, real, stated)
