@@ -24,6 +24,8 @@ from mission.live.worker_messages import (
     WorkerNote,
 )
 
+UNWANTED: Final = "the ground does not want the scene"
+"""Why a scene that was dropped has no images."""
 IMAGE_DEATHS_LIMIT: Final = 3
 """An image over which the worker has died so often is given up."""
 
@@ -177,7 +179,7 @@ class CodingLine:
             self._journal.note_coded(*self._unnoted_coded[0])
             self._unnoted_coded.pop(0)
         while self._unnoted_unwanted:
-            self.give_up(self._unnoted_unwanted[0], "the ground does not want the scene")
+            self.give_up(self._unnoted_unwanted[0], UNWANTED)
             self._unnoted_unwanted.pop(0)
         while self._unnoted_given_up:
             self._journal.note_given_up(*self._unnoted_given_up[0])

@@ -27,6 +27,7 @@ from mission.errors import ServiceError
 from mission.link_setup import link_profile
 from mission.live.capture_journal import CaptureJournal
 from mission.live.coding_journal import CodingJournal
+from mission.live.coding_line import UNWANTED
 from mission.live.contact_windows import ContactWindows
 from mission.live.frame_port import FramePort, open_frame_port
 from mission.live.handover import HANDOVER_FILE
@@ -151,6 +152,7 @@ class OnboardService:
         self._captures_journal = _journal(state / CAPTURES_FILE)
         self._coding_journal = _journal(state / CODING_FILE)
         self.references = ReferenceKeeper(state / REFERENCES_FOLDER, capacity_bytes=capacities.reference_bytes)
+        self._coding = CodingJournal(self._coding_journal)
         self._unwanted: list[int] = []
         self.radio = OnboardRadio(
             scenario,
@@ -160,13 +162,13 @@ class OnboardService:
             windows=windows,
             clock=self._clock,
             references=self.references,
-            discard_uncoded=self._unwanted.append,
+            discard_uncoded=self._discard_uncoded,
             recorder=recorder,
         )
         self.line = SceneLine(
             Spool(_made(folders.spool), keep_done=folders.keep_done),
             CaptureJournal(self._captures_journal),
-            CodingJournal(self._coding_journal),
+            self._coding,
             self.radio,
             service.log,
             start_worker=self._start_worker,
@@ -199,6 +201,11 @@ class OnboardService:
     def _radio_due(self) -> None:
         self._lateness.add(time.monotonic() - self._radio_due_s)
         self._radio_turn()
+
+    def _discard_uncoded(self, scene: int) -> None:
+        """The ground has dropped a scene. Durable before the order is closed; raises JournalError, and then the order stays open."""
+        self._coding.give_up(scene, None, UNWANTED)
+        self._unwanted.append(scene)
 
     def _line_turn(self) -> None:
         while self._unwanted:
