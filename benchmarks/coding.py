@@ -48,6 +48,7 @@ from benchmarks.coding_detection import (
     point_of,
 )
 from benchmarks.coding_equal_psnr import PER_BAND, EqualPsnrRow, SceneSize, equal_psnr_rows, scene_sizes
+from benchmarks.coding_ground import SEARCHED_DB
 from benchmarks.coding_lossless import lossless_codecs
 from benchmarks.coding_lossless_table import LosslessRow, SpeedRow, lossless_rows, speed_rows
 from benchmarks.coding_lossy import lossy_codecs
@@ -95,6 +96,8 @@ class Request:
     jobs: int = 1
     only: tuple[str, ...] = ()
     """Codecs other than ours to run; empty: all."""
+    above_db: float = SEARCHED_DB
+    """Blocks of ours are searched from this PSNR on; 0: everything that came."""
     sparse: bool = False
     """Of each labelled scene the cut of mostly water."""
     collections: tuple[str, ...] = COLLECTIONS
@@ -127,6 +130,9 @@ class DetectionResult:
     """At which each has the target F1, and at every larger budget tried; None where it never has."""
     first_bytes: dict[str, int | None]
     """At which each first has it, whatever comes after."""
+    above_db: float
+    """PSNR from which on blocks of ours were searched. No other codec has such a rule: without it (0) F1 of ours dips below the target
+    again once coarse previews come."""
     model: str
     seen_in_training: tuple[str, ...]
     """Scenes that the detector learnt from. All codecs are searched by the same one, so their comparison stays fair; the level of
@@ -198,6 +204,7 @@ def _equal_f1(request: Request, scenes: Sequence[CodingScene]) -> DetectionResul
         curves={name: points for name, (_, points, _, _) in zip(names, results, strict=True)},
         bytes={name: size for name, (_, _, size, _) in zip(names, results, strict=True)},
         first_bytes={name: size for name, (_, _, _, size) in zip(names, results, strict=True)},
+        above_db=request.above_db,
         model=model.label,
         seen_in_training=tuple(name for name in labelled if name in model.training_data),
     )
@@ -220,7 +227,7 @@ def _watched(request: Request, worked_through: bool) -> tuple[WatchedScene, ...]
     detector = load_detector(request.model, "openvino", threads=1)
     policy = load_policy(request.policy) if worked_through else None
     watched = (
-        WatchedScene.of(scene, detector, policy, number=number)
+        WatchedScene.of(scene, detector, policy, number=number, above_db=request.above_db)
         for number, scene in enumerate(request.scenes(), start=1)
     )
     return tuple(one for one in watched if one is not None)
@@ -305,6 +312,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         action="store_true",
         help="of each labelled scene the cut of 640 px that is mostly water with few ships",
     )
+    parser.add_argument(
+        "--above-db",
+        type=float,
+        default=SEARCHED_DB,
+        help="blocks of ours are searched from this PSNR on; 0: all that came",
+    )
     parser.add_argument("--plots", type=Path, help="write SVG plots into this folder")
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     options = parser.parse_args(arguments)
@@ -317,6 +330,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         only=tuple(options.codec),
         collections=tuple(options.collection or COLLECTIONS),
         sparse=options.sparse,
+        above_db=options.above_db,
     )
     if not request.scenes():
         sys.stderr.write(f"no images under {options.data}: give a folder with images/, or one of such folders\n")

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 
 from benchmarks.coding_equal_psnr import contender_of
-from benchmarks.coding_ground import believed, searchable
+from benchmarks.coding_ground import SEARCHED_DB, believed, searchable
 from benchmarks.coding_ours import decode_steps
 from benchmarks.coding_port import Codec, Pixels
 from benchmarks.coding_scenes import CodingScene
@@ -95,6 +95,8 @@ class WatchedScene:
     truth: Truth
     detector: Detector
     original: Found
+    above_db: float = SEARCHED_DB
+    """Blocks are searched from this stated PSNR on."""
     layers: tuple[ValuedLayer, ...] = ()
     """What the pipeline makes of it; nothing where ours is not asked for."""
     summary: SceneSummary | None = None
@@ -104,13 +106,19 @@ class WatchedScene:
 
     @classmethod
     def of(
-        cls, scene: CodingScene, detector: Detector, policy: Policy | None, *, number: int = 1
+        cls,
+        scene: CodingScene,
+        detector: Detector,
+        policy: Policy | None,
+        *,
+        number: int = 1,
+        above_db: float = SEARCHED_DB,
     ) -> "WatchedScene | None":
         """None without labels. With a policy the scene is worked through as on board, as scene `number`."""
         if scene.truth is None:
             return None
         original = searched(scene.frame, scene.pixels, detector)
-        watched = cls(scene=scene, truth=scene.truth, detector=detector, original=original)
+        watched = cls(scene=scene, truth=scene.truth, detector=detector, original=original, above_db=above_db)
         if policy is not None:
             watched._work_through(policy, number)
         return watched
@@ -169,7 +177,8 @@ class WatchedScene:
             (address, image) for address, some in steps.items() if (image := self._decode(address, some)) is not None
         ]
         chips = [image.window for address, image in came if address.is_chip]
-        pixels, searched_px = searchable(self.summary, [image for _, image in came], chips)
+        images = [image for _, image in came]
+        pixels, searched_px = searchable(self.summary, images, chips, above_db=self.above_db)
         found = believed(self.search(pixels), searched_px) if searched_px.any() else []
         return self.judge(found, sum(valued.layer.size_bytes for valued in sent))
 

@@ -105,7 +105,8 @@ def _of_detection(found: "DetectionResult") -> list[Target]:
         for name, sizes in (("lasting", found.bytes), ("first", found.first_bytes)):
             theirs, size_bytes = sizes["jpeg2000"], sizes[mine]
             ratio = theirs / size_bytes if theirs and size_bytes else None
-            of = f"whole-scene JPEG 2000 9/7 over {mine}, F1 {found.target_f1:.3f}, {name}"
+            rule = "" if mine == ALERTS else f"; blocks searched from {found.above_db:g} dB on"
+            of = f"whole-scene JPEG 2000 9/7 over {mine}, F1 {found.target_f1:.3f}, {name}{rule}"
             targets.append(_at_least("times fewer bytes for the same F1", FEWER_BYTES_FOR_F1, ratio, of))
     return targets
 
