@@ -25,7 +25,7 @@ import json
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
@@ -47,10 +47,11 @@ from benchmarks.coding_detection import (
     measured,
     point_of,
 )
-from benchmarks.coding_equal_psnr import PER_BAND, EqualPsnrRow, SceneSize, equal_psnr_rows, scene_sizes
+from benchmarks.coding_equal_psnr import PER_BAND, SceneSize, scene_sizes
 from benchmarks.coding_ground import SEARCHED_DB
+from benchmarks.coding_json import as_json, rows_of
 from benchmarks.coding_lossless import lossless_codecs
-from benchmarks.coding_lossless_table import LosslessRow, SpeedRow, lossless_rows, speed_rows
+from benchmarks.coding_lossless_table import ALL, SpeedRow, lossless_rows, speed_rows
 from benchmarks.coding_lossy import lossy_codecs
 from benchmarks.coding_plot import draw_detection, draw_sizes
 from benchmarks.coding_port import Absent, Codec
@@ -82,7 +83,6 @@ SEEN_LESS, SEEN_LESS_EVERY = ("jpeg2000-5/3", "jpeg2000-bands-5/3", "avif"), 3
 SLOWEST_FIRST = ("jpeg2000", "avif", OURS, POOLED)
 QUICK_SCENES, QUICK_CROP_PX = 2, 512
 QUICK_SCENE_DB, QUICK_ROI_DB, QUICK_SHARES_PERCENT = (40.0, 45.0), (40.0, 45.0), (0.5, 1.0, 2.0)
-ALL = "all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -239,57 +239,6 @@ def _mapped(work: Any, tasks: Sequence[Any], jobs: int) -> list[Any]:
         return [work(task) for task in tasks]
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
         return list(pool.map(work, tasks))
-
-
-def as_json(result: dict[str, Any]) -> dict[str, Any]:
-    """Results by codec, for machines."""
-    written: dict[str, Any] = {name: result[name] for name in ("scenes", "raw_bytes")}
-    written["absent"] = {codec.name: codec.reason for codec in result["absent"]}
-    if "lossless" in result:
-        written["lossless"] = _lossless_json(result["lossless"])
-    if "equal_psnr" in result:
-        written["equal_psnr"] = _equal_psnr_json(result["equal_psnr"])
-    if (found := result.get("equal_f1")) is not None:
-        written["equal_f1"] = {"f1": found.target_f1, **asdict(found)}
-    if "speed" in result:
-        written["speed"] = {row.codec: asdict(row) for row in result["speed"]}
-    if "bands" in result:
-        written["bands"] = {row.collection: asdict(row) for row in result["bands"]}
-    if "blocks" in result:
-        written["blocks"] = {str(row.tile_px): asdict(row) for row in result["blocks"]}
-    written["targets"] = [asdict(target) for target in result["targets"]]
-    return written
-
-
-def _lossless_json(rows: Sequence[LosslessRow]) -> dict[str, Any]:
-    written: dict[str, Any] = {}
-    for row in rows:
-        if row.collection == ALL:
-            written[row.codec] = asdict(row) | {"collections": {}}
-    for row in rows:
-        if row.collection != ALL:
-            written[row.codec]["collections"][row.collection] = asdict(row)
-    return written
-
-
-def rows_of(sizes: Sequence[SceneSize]) -> dict[str, dict[str, list[EqualPsnrRow]]]:
-    """ "scene" and "roi", each by target, over the scenes given."""
-    rows: dict[str, dict[str, list[EqualPsnrRow]]] = {}
-    for kind, target_db in sorted({(one.kind, one.target_db) for one in sizes}, reverse=True):
-        rows.setdefault(kind, {})[f"{target_db:g}"] = equal_psnr_rows(sizes, kind, target_db)
-    return rows
-
-
-def _equal_psnr_json(sizes: Sequence[SceneSize]) -> dict[str, Any]:
-    def written(some: Sequence[SceneSize]) -> dict[str, Any]:
-        return {
-            kind: {target: {row.codec: asdict(row) for row in rows} for target, rows in targets.items()}
-            for kind, targets in rows_of(some).items()
-        }
-
-    collections = dict.fromkeys(one.collection for one in sizes)
-    by_collection = {name: written([one for one in sizes if one.collection == name]) for name in collections}
-    return written(sizes) | {"collections": by_collection, "scenes": [asdict(one) for one in sizes]}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
