@@ -9,6 +9,7 @@ import argparse
 import json
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -80,7 +81,7 @@ def fly(seed: int, room_bytes: float, ahead: int | None, *, orbits: int, tiles: 
         queue.add(_scene(orbit, tiles, chance, policy))
         while True:
             windows = windows_at(contacts[: orbit + KNOWN_CONTACTS], now_ms=now_ms, payload_fraction=1.0)
-            asked = {"now_ms": now_ms, "requests": ()}
+            asked: dict[str, Any] = {"now_ms": now_ms, "requests": ()}
             price = 0.0 if ahead is None else backlog_price(table, windows, contacts_ahead=ahead, **asked)
             one = queue.best(price=price, **asked)
             if one is None:

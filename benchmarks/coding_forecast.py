@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -89,7 +90,7 @@ def tile_results(scene: CodingScene, policy: Policy, count: int) -> Iterator[Til
         expected = forecast(pixels, valid, policy.blocks.quality_percent)
         address = LayerAddress(scene=1, product=FIRST_BLOCK, step=0)
         points = block_points(valid.astype(np.float32), policy.blocks, area_weight=1.0)
-        law = {
+        law: dict[str, Any] = {
             "points": points,
             "interest": policy.blocks,
             "policy": policy,
@@ -114,7 +115,7 @@ def first_density(layers: list[Layer] | tuple[Layer, ...]) -> float:
     return hull_groups(layers, 0)[0].density
 
 
-def summary(results: list[TileResult]) -> dict[str, object]:
+def summary(results: list[TileResult]) -> dict[str, Any]:
     """All tiles in a few numbers."""
     foreseen, coded = (np.array([getattr(result, name) for result in results]) for name in ("foreseen", "coded"))
     worth = (foreseen > 0) & (coded > 0)
@@ -157,7 +158,7 @@ def speed(policy: Policy) -> dict[str, float]:
     }
 
 
-def as_text(figures: dict[str, object]) -> str:
+def as_text(figures: dict[str, Any]) -> str:
     """The figures for people."""
     first, speeds = figures["first_group"], figures["speed"]
     lines = [

@@ -137,7 +137,7 @@ def _sea_strip(pieces: SeaPieces, height: int, width: int, rng: np.random.Genera
     strip = np.empty((len(BANDS), height, width), np.int32)
     for row in range(0, height, PIECE_PX):
         for col in range(0, width, PIECE_PX):
-            piece = np.rot90(pieces.sea[rng.integers(len(pieces.sea))], rng.integers(4), axes=(1, 2))
+            piece = np.rot90(pieces.sea[rng.integers(len(pieces.sea))], int(rng.integers(4)), axes=(1, 2))
             room = strip[:, row : row + PIECE_PX, col : col + PIECE_PX]
             room[:] = piece[:, : room.shape[1], : room.shape[2]]
     strip += pieces.level[:, None, None]
