@@ -95,6 +95,14 @@ up() {
   find_compose
 }
 
+# dockerd mounts its own folder onto itself, and layers and network namespaces below it; not all of them go when it does.
+let_go_of_mounts() {
+  local mount
+  awk -v below="$folder/" 'index($2, below) == 1 {print $2}' /proc/mounts | sort --reverse | while read -r mount; do
+    umount "$mount" 2>/dev/null || umount --lazy "$mount"
+  done
+}
+
 down() {
   own_engine_runs || { say "none of ours runs in $folder"; return; }
   export DOCKER_HOST=unix://$folder/docker.sock
@@ -105,7 +113,7 @@ down() {
   kill "$process"
   for _ in $(seq 300); do kill -0 "$process" 2>/dev/null || break; sleep 0.1; done
   kill -0 "$process" 2>/dev/null && { say "dockerd $process does not end; see $folder/dockerd.log"; exit 1; }
-  umount "$folder/exec/netns/default" 2>/dev/null || true
+  let_go_of_mounts
   rm -rf "$folder/data" "$folder/exec" "$folder/docker.sock"
   say "dockerd has ended"
 }

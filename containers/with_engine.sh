@@ -11,7 +11,13 @@ if [ -z "${ENGINE_FOLDER:-}" ]; then
 fi
 
 exports=$("$here/engine.sh" up "$ENGINE_FOLDER")
-case $exports in *DOCKER_HOST*) trap '"$here/engine.sh" down "$ENGINE_FOLDER"' EXIT ;; esac
+# What the command has said counts: an engine that leaves a file behind is told on stderr and fails nothing.
+end_engine() {
+  local status=$?
+  "$here/engine.sh" down "$ENGINE_FOLDER" || echo "with_engine: files of the engine remain in $ENGINE_FOLDER; remove them by hand" >&2
+  exit "$status"
+}
+case $exports in *DOCKER_HOST*) trap end_engine EXIT ;; esac
 eval "$exports"
 [ -n "${BASE_IMAGE:-}" ] || BASE_IMAGE=$("$here/base_image.sh")
 export BASE_IMAGE
