@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from onboard.detection import Detection
 from onboard.errors import DetectorInputError, EngineError, ModelFileError
-from onboard.network_input import network_input
+from onboard.network_input import InputKind, network_input
 from onboard.rotated_boxes import corners_of
 from onboard.seam_merge import suppress_duplicates
 
@@ -58,7 +58,7 @@ class DetectorModel(BaseModel):
     classes: tuple[str, ...] = Field(min_length=1)
     bands: tuple[str, ...] = Field(min_length=1)
     """Required bands by Sentinel-2 name, in the order of the network's channels."""
-    dn_to_input: Literal["sqrt_reflectance"]
+    dn_to_input: InputKind
     """How digital numbers reach the network; see `onboard.network_input`."""
     training_gsd_m: float = Field(gt=0)
     """Ground sampling distance of the training scenes, metres per pixel."""
@@ -119,7 +119,7 @@ class TileDetector:
         return self._model
 
     def detect(self, pixels: np.ndarray, band_names: tuple[str, ...]) -> list[Detection]:
-        image = network_input(pixels, band_names, self._model.bands)
+        image = network_input(pixels, band_names, self._model.bands, kind=self._model.dn_to_input)
         height, width = image.shape[1:]
         candidates = self._engine.candidates(self._fill_square(image), self._min_score)
         inside = (candidates[:, 0] < width) & (candidates[:, 1] < height)
