@@ -5,6 +5,7 @@ OnboardError
     +-- DetectorInputError   a scene lacks bands the detector needs, or has another type of number
     +-- ModelFileError       a model file is absent, or its hash is not the one model.json promises
     +-- EngineError          an inference engine is unknown, or not installed
++-- WaterBandsError      a scene lacks the bands that tell water from land
 +-- PolicyError              a policy file is absent, not TOML, or asks for what does not exist
 +-- StoreError               a store on board was asked for something it does not hold
     +-- SurveyNoteError         the note of a scene in the raw store cannot be read
@@ -43,6 +44,14 @@ class DetectorInputError(DetectorError):
         super().__init__(message)
         self.present = present
         self.needed = needed
+
+
+class WaterBandsError(OnboardError):
+    """The bands do not tell water from land."""
+
+    def __init__(self, message: str, *, present: tuple[str, ...]) -> None:
+        super().__init__(message)
+        self.present = present
 
 
 class ModelFileError(DetectorError):
