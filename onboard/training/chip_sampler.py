@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from onboard.network_input import compress_dn
+from onboard.network_input import compress_above_dark, dark_level
 from onboard.training.augmentation import is_calm, paste_ship, vary_radiometry
 from onboard.training.labelled_scene import LabelledScene
 
@@ -50,6 +50,7 @@ class ChipSampler:
         # Square roots: a port with 50 ships teaches more than one with 12, but not four times more.
         self._ship_weights = np.sqrt(ships) / np.sqrt(ships).sum()
         self._area_weights = np.sqrt(areas) / np.sqrt(areas).sum()
+        self._dark = [dark_level(scene.pixels.transpose(2, 0, 1)) for scene in scenes]
         self._coasts = [coast_points(scene.pixels) for scene in scenes]
         self._cutouts = [cutout for scene in scenes for cutout in _cut_out_ships(scene)]
 
@@ -58,14 +59,15 @@ class ChipSampler:
         drawn = [self.chip() for _ in range(chips)]
         index = np.concatenate([np.full(len(corners), i, np.int64) for i, (_, corners) in enumerate(drawn)])
         return ChipBatch(
-            images=np.stack([compress_dn(pixels).transpose(2, 0, 1) for pixels, _ in drawn]),
+            images=np.stack([pixels for pixels, _ in drawn]),
             boxes=boxes_of_corners(np.concatenate([corners for _, corners in drawn])),
             chip_index=index,
         )
 
     def chip(self) -> tuple[np.ndarray, np.ndarray]:
-        """One chip: (size, size, bands) float32 digital numbers and (ships, 4, 2) corners in it."""
-        scene, centre = self._place()
+        """One chip: (bands, size, size) float32 network input and (ships, 4, 2) corners in it."""
+        index, centre = self._place()
+        scene = self._scenes[index]
         matrix = self._turn(centre)
         to_pixel_centres = matrix @ np.array([0.5, 0.5, 1.0]) - 0.5
         warp = np.column_stack([matrix[:, :2], to_pixel_centres])
@@ -76,9 +78,10 @@ class ChipSampler:
         corners = corners[self._visible(corners)]
         if self._cutouts and self._rng.random() < 0.35:
             corners = self._paste(pixels, corners)
-        return vary_radiometry(pixels, self._bands, self._rng), corners
+        seen, dark = vary_radiometry(pixels, self._dark[index], self._bands, rng=self._rng)
+        return compress_above_dark(seen.transpose(2, 0, 1), dark), corners
 
-    def _place(self) -> tuple[LabelledScene, np.ndarray]:
+    def _place(self) -> tuple[int, np.ndarray]:
         rng = self._rng
         share = rng.random()
         if share < _SHIP_SHARE:
@@ -86,14 +89,14 @@ class ChipSampler:
             scene = self._scenes[index]
             if len(scene.ships_px):
                 centre = scene.ships_px[rng.integers(len(scene.ships_px))].mean(axis=0)
-                return scene, centre + rng.uniform(-0.35, 0.35, 2) * self._chip_px
+                return index, centre + rng.uniform(-0.35, 0.35, 2) * self._chip_px
         index = int(rng.choice(len(self._scenes), p=self._area_weights))
         scene = self._scenes[index]
         if share < _SHIP_SHARE + _COAST_SHARE and len(self._coasts[index]):
             coast = self._coasts[index]
-            return scene, coast[rng.integers(len(coast))] + rng.uniform(-0.2, 0.2, 2) * self._chip_px
+            return index, coast[rng.integers(len(coast))] + rng.uniform(-0.2, 0.2, 2) * self._chip_px
         height, width = scene.pixels.shape[:2]
-        return scene, rng.uniform(0, 1, 2) * (width, height)
+        return index, rng.uniform(0, 1, 2) * (width, height)
 
     def _turn(self, centre: np.ndarray) -> np.ndarray:
         """2x3 matrix from scene to chip pixels: half of the chips keep the grid (sharp), half turn and zoom freely."""

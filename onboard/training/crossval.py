@@ -15,7 +15,7 @@ import numpy as np
 from onboard.detector import DetectorModel, PlattCalibration, TileDetector
 from onboard.training.labelled_scene import LabelledScene
 from onboard.training.matching import JudgedDetection, match
-from onboard.training.plan import BANDS, TrainingPlan
+from onboard.training.plan import BANDS, INPUT_KIND, TrainingPlan
 from onboard.training.scene_detection import detect_scene
 
 FOLDS = (
@@ -46,7 +46,7 @@ class HeldOutPort:
 def raw_score_model() -> DetectorModel:
     """A model description that passes raw scores through: for networks not yet calibrated."""
     return DetectorModel(
-        name="uncalibrated", version="0", classes=("ship",), bands=BANDS, dn_to_input="sqrt_reflectance",
+        name="uncalibrated", version="0", classes=("ship",), bands=BANDS, dn_to_input=INPUT_KIND,
         training_gsd_m=10.0, input_px=640, threshold=LOWEST_SCORE, calibration=PlattCalibration(), files={},
         training_data="", licence="AGPL-3.0-or-later",
     )  # fmt: skip

@@ -5,8 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from onboard.network_input import InputKind
+
 BANDS = ("B08", "B04", "B03")
 """What every scene in the training data has: near infrared, red, green."""
+
+INPUT_KIND: InputKind = "sqrt_above_dark"
+"""How digital numbers reach a network that is trained here."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from onboard.network_input import compress_dn
 from onboard.training.chip_sampler import ChipSampler, boxes_of_corners
 
 
@@ -20,7 +19,7 @@ def write_chips(sampler: ChipSampler, count: int, out_dir: Path) -> None:
     drawn = [sampler.chip() for _ in range(count)]
     np.savez_compressed(
         out_dir / "chips.npz",
-        images=np.stack([compress_dn(pixels).transpose(2, 0, 1) for pixels, _ in drawn]).astype(np.float16),
+        images=np.stack([image for image, _ in drawn]).astype(np.float16),
         boxes=boxes_of_corners(np.concatenate([corners for _, corners in drawn])),
         chip_index=np.concatenate([np.full(len(corners), i) for i, (_, corners) in enumerate(drawn)]),
     )
@@ -28,10 +27,10 @@ def write_chips(sampler: ChipSampler, count: int, out_dir: Path) -> None:
 
 
 def contact_sheet(drawn: list[tuple[np.ndarray, np.ndarray]], *, columns: int = 6, zoom: int = 2) -> np.ndarray:
-    """(chip, corners) pairs as one 8-bit picture, boxes in yellow; near infrared is blue, as OpenCV orders bands."""
+    """(network input, corners) pairs as one 8-bit picture, boxes in yellow; near infrared is blue, as OpenCV orders bands."""
     pictures = []
-    for pixels, corners in drawn:
-        bright = np.clip(compress_dn(pixels) * 2.2 * 255, 0, 255).astype(np.uint8)
+    for image, corners in drawn:
+        bright = np.clip(image.transpose(1, 2, 0) * 2.2 * 255, 0, 255).astype(np.uint8)
         picture = cv2.resize(bright, None, fx=zoom, fy=zoom, interpolation=cv2.INTER_NEAREST)
         for box in corners:
             cv2.polylines(picture, [np.round(box * zoom).astype(np.int32)], True, (0, 255, 255), 1)

@@ -40,7 +40,7 @@ def test_labels_follow_the_pixels_through_turns_zooms_flips_and_pastes():
     inside_levels, outside_levels, seen = [], [], 0
     for _ in range(40):
         pixels, corners = sampler.chip()
-        near_infrared = pixels[..., 0]
+        near_infrared = pixels[0] ** 2
         mask, halo = (np.zeros(near_infrared.shape, np.uint8) for _ in range(2))
         for box in corners:
             centre = box.mean(axis=0)
@@ -94,12 +94,23 @@ def test_a_ship_is_pasted_on_water_and_not_on_land():
     assert not paste_ship(land, ship, mask, 7, 9) and np.array_equal(land, before)
 
 
-def test_radiometry_changes_levels_and_never_goes_below_zero():
+def test_radiometry_changes_levels_but_not_what_lies_above_the_dark_level_by_much():
     chip = scene().pixels.astype(np.float32)
+    dark = np.array([120, 250, 470], np.float32)
     rng = np.random.default_rng(0)
-    varied = [vary_radiometry(chip, BANDS, rng) for _ in range(6)]
-    assert all(v.min() >= 0 and v.shape == chip.shape for v in varied)
-    assert len({round(float(v.mean()), 3) for v in varied}) == 6
+    varied = [vary_radiometry(chip, dark, BANDS, rng=rng) for _ in range(12)]
+    assert all(seen.shape == chip.shape and left.shape == (3,) for seen, left in varied)
+    assert len({round(float(seen.mean()), 3) for seen, _ in varied}) == 12
+    ship = chip[..., 0] > 2000
+    contrast = [np.median((seen - left)[ship][:, 0]) - np.median((seen - left)[~ship][:, 0]) for seen, left in varied]
+    assert min(contrast) > 500 and max(contrast) < 2 * (2500 - 130)
+
+
+def test_haze_that_adds_to_everything_changes_no_chip():
+    clear, hazy = scene(), scene()
+    hazy = LabelledScene(name=hazy.name, pixels=hazy.pixels + np.uint16(700), ships_px=hazy.ships_px)
+    first, second = (ChipSampler([one], bands=BANDS, chip_px=96, seed=3).batch(4) for one in (clear, hazy))
+    assert np.abs(first.images - second.images).max() < 1e-4
 
 
 def test_real_labels_lie_on_bright_pixels(shared_data):
