@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from downlink.scene import Window
 from onboard.detection import Detection
 from onboard.errors import DetectorInputError, EngineError, ModelFileError
 from onboard.network_input import InputKind, network_input
@@ -63,7 +65,9 @@ class DetectorModel(BaseModel):
     training_gsd_m: float = Field(gt=0)
     """Ground sampling distance of the training scenes, metres per pixel."""
     input_px: int = Field(gt=0)
-    """Side of the square the exported network takes."""
+    """Largest side of what the exported network is given."""
+    input_multiple_px: int | None = Field(default=None, gt=0)
+    """The network takes any height and width that are multiples of this; None: input_px by input_px alone."""
     threshold: float = Field(ge=0, le=1)
     """Calibrated confidence from which a detection is reported."""
     calibration: PlattCalibration
@@ -94,13 +98,35 @@ class Detector(Protocol):
         ...
 
 
+@runtime_checkable
+class WindowDetector(Detector, Protocol):
+    """A detector that searches parts of a tile, and more than one at a time."""
+
+    def begin(
+        self, pixels: np.ndarray, band_names: tuple[str, ...], windows: Sequence[Window]
+    ) -> Callable[[], list[list[Detection]]]:
+        """Start on `windows` of (bands, height, width) pixels; what comes back waits, and gives for each of them what `detect` would.
+
+        Detections are in the pixel frame of `pixels`, and the digital numbers of all of it set the level of every window. `pixels`
+        must not change until the result has been waited for. Raises DetectorInputError as `detect` does.
+        """
+        ...
+
+
 class InferenceEngine(Protocol):
-    """Runs the network on one image."""
+    """Runs the network on images."""
 
     def candidates(self, image: np.ndarray, min_score: float) -> np.ndarray:
-        """(channels, size, size) float32 to (n, 6): centre x, centre y, width, height, angle in radians, raw score.
+        """(channels, height, width) float32 to (n, 6): centre x, centre y, width, height, angle in radians, raw score.
 
         Only candidates of at least `min_score`; duplicates may remain.
+        """
+        ...
+
+    def submit(self, image: np.ndarray, min_score: float) -> Callable[[], np.ndarray]:
+        """Start on an image, which must not change meanwhile; what comes back waits for its `candidates`.
+
+        Waits itself while as many images are in work as the engine takes at a time.
         """
         ...
 
@@ -119,10 +145,28 @@ class TileDetector:
         return self._model
 
     def detect(self, pixels: np.ndarray, band_names: tuple[str, ...]) -> list[Detection]:
-        image = network_input(pixels, band_names, self._model.bands, kind=self._model.dn_to_input)
-        height, width = image.shape[1:]
-        candidates = self._engine.candidates(self._fill_square(image), self._min_score)
-        inside = (candidates[:, 0] < width) & (candidates[:, 1] < height)
+        image = self._image(pixels, band_names)
+        height, width = self._checked_size(image.shape[1:])
+        window = Window(row=0, col=0, height=height, width=width)
+        return self._detections(self._engine.candidates(self._filled(image), self._min_score), window)
+
+    def begin(
+        self, pixels: np.ndarray, band_names: tuple[str, ...], windows: Sequence[Window]
+    ) -> Callable[[], list[list[Detection]]]:
+        image = self._image(pixels, band_names)
+        begun = [self._engine.submit(self._filled(image[:, *window.slices]), self._min_score) for window in windows]
+
+        def wait() -> list[list[Detection]]:
+            return [self._detections(candidates(), window) for candidates, window in zip(begun, windows, strict=True)]
+
+        return wait
+
+    def _image(self, pixels: np.ndarray, band_names: tuple[str, ...]) -> np.ndarray:
+        return network_input(pixels, band_names, self._model.bands, kind=self._model.dn_to_input)
+
+    def _detections(self, candidates: np.ndarray, window: Window) -> list[Detection]:
+        """Candidates in the frame of a window to detections in the frame that the window lies in."""
+        inside = (candidates[:, 0] < window.width) & (candidates[:, 1] < window.height)
         candidates = candidates[inside & (candidates[:, 5] >= self._min_score)]
         # Stable: engines that agree to the last digit also agree on the order.
         candidates = candidates[np.argsort(-candidates[:, 5], kind="stable")]
@@ -131,12 +175,20 @@ class TileDetector:
         corners = corners_of(candidates[:, :5])
         kept = suppress_duplicates(corners, np.zeros(len(corners), dtype=np.int64))
         confidences = self._model.calibration.confidence_of(candidates[kept, 5])
-        return [_detection(box, confidence) for box, confidence in zip(corners[kept], confidences, strict=True)]
+        corners = corners[kept] + (window.col, window.row)
+        return [_detection(box, confidence) for box, confidence in zip(corners, confidences, strict=True)]
 
-    def _fill_square(self, image: np.ndarray) -> np.ndarray:
-        """Repeat the last row and column of an image smaller than the network's input."""
+    def _filled(self, image: np.ndarray) -> np.ndarray:
+        """Repeat the last row and column of an image that is smaller than what the network takes."""
+        height, width = self._checked_size(image.shape[1:])
+        side, multiple = self._model.input_px, self._model.input_multiple_px
+        below, beside = (side - height, side - width) if multiple is None else (-height % multiple, -width % multiple)
+        return np.pad(image, ((0, 0), (0, below), (0, beside)), mode="edge") if below or beside else image
+
+    def _checked_size(self, size_px: tuple[int, ...]) -> tuple[int, int]:
+        """(height, width), if the network takes it."""
+        height, width = size_px
         side = self._model.input_px
-        height, width = image.shape[1:]
         if not 0 < height <= side or not 0 < width <= side:
             raise DetectorInputError(
                 f"the network {self._model.label} takes tiles of up to {side} x {side} px, not {height} x {width}; "
@@ -144,7 +196,7 @@ class TileDetector:
                 present=(f"{height} x {width} px",),
                 needed=(f"{side} x {side} px",),
             )
-        return np.pad(image, ((0, 0), (0, side - height), (0, side - width)), mode="edge")
+        return height, width
 
 
 def read_model(model_dir: Path) -> DetectorModel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from onboard.network_output import candidates_of
 
 
 class OnnxRuntimeEngine:
-    """One session on the CPU, one image at a time."""
+    """One session on the CPU, one image at a time; threads share it."""
 
     def __init__(self, path: Path, *, threads: int) -> None:
         try:
@@ -30,3 +31,7 @@ class OnnxRuntimeEngine:
     def candidates(self, image: np.ndarray, min_score: float) -> np.ndarray:
         outputs = self._session.run(None, {self._input_name: np.ascontiguousarray(image[None])})
         return candidates_of(np.asarray(outputs[0]), min_score)
+
+    def submit(self, image: np.ndarray, min_score: float) -> Callable[[], np.ndarray]:
+        found = self.candidates(image, min_score)
+        return lambda: found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -48,3 +49,7 @@ class UltralyticsEngine:
         found = results[0].obb
         boxes = found.xywhr.double().numpy().reshape(-1, 5)
         return np.column_stack([boxes, found.conf.double().numpy()])
+
+    def submit(self, image: np.ndarray, min_score: float) -> Callable[[], np.ndarray]:
+        found = self.candidates(image, min_score)
+        return lambda: found

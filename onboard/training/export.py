@@ -16,6 +16,9 @@ from onboard.training.network import load_network, torch
 from onboard.training.plan import BANDS
 
 INPUT_PX = 640
+"""Largest side of what the exported network is given."""
+INPUT_MULTIPLE_PX = 32
+"""Sides of what it is given: the stride of its coarsest features."""
 
 
 def export(
@@ -39,6 +42,7 @@ def export(
         dn_to_input="sqrt_reflectance",
         training_gsd_m=10.0,
         input_px=INPUT_PX,
+        input_multiple_px=INPUT_MULTIPLE_PX,
         threshold=round(point.threshold, 4),
         calibration=point.calibration,
         files={
@@ -54,11 +58,11 @@ def export(
 
 
 def write_onnx(checkpoint: Path, path: Path) -> None:
-    """The fused network with decoded boxes as ONNX, fixed to one image of INPUT_PX."""
+    """The fused network with decoded boxes as ONNX, for one image whose sides are multiples of INPUT_MULTIPLE_PX."""
     network = copy.deepcopy(load_network(checkpoint)).fuse(verbose=False).float().eval()
     head = network.model[-1]
-    head.export, head.format, head.dynamic = True, "onnx", False
-    example = torch.zeros(1, len(BANDS), INPUT_PX, INPUT_PX)
+    head.export, head.format, head.dynamic = True, "onnx", True
+    example = torch.zeros(1, len(BANDS), 3 * INPUT_MULTIPLE_PX, 5 * INPUT_MULTIPLE_PX)
     with torch.no_grad():
         network(example)
         torch.onnx.export(
@@ -69,6 +73,7 @@ def write_onnx(checkpoint: Path, path: Path) -> None:
             dynamo=False,
             input_names=["image"],
             output_names=["boxes"],
+            dynamic_axes={"image": {2: "height", 3: "width"}, "boxes": {2: "cells"}},
         )
 
 
