@@ -1,222 +1,181 @@
-"""Cloud screening against reference masks, false alarms on cloud-free scenes, and speed: python -m benchmarks.screening
+"""Cloud screening against reference masks, false alarms on scenes without cloud, and speed: python -m benchmarks.screening
 
 A tile is useful when at most 70 % of it is cloud in the reference mask; it is lost when screening sets it aside, for whatever reason. Tiles
-are cut at several sizes because the scenes with masks are small. The limits of `CloudSettings` were chosen while looking
-at these same scenes: the figures say how the tests behave here, not how they do elsewhere.
+are cut at several sizes, every half size, because the scenes with masks are small. `--leave-one-out` judges each scene by limits
+chosen on the others (two minutes); `--json` prints everything as JSON.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import json
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from downlink.scene import TileOutcome
-from onboard.cloud import BandRole, CloudSettings, cloud_mask
-from onboard.ingest import IngestSettings, open_scene
-from onboard.screening import Screening, ScreeningSettings, screen
-from onboard.sensor_frame import SensorFrame
-from onboard.tiles import TileWindow, tile_grid
+from benchmarks.screening_limits import SIZES_PX as LIMIT_SIZES_PX
+from benchmarks.screening_limits import leave_one_out
+from benchmarks.screening_scenes import BAND_SETS, DATA, CloudScene, cases, load
+from benchmarks.screening_tiles import TileCount, found_cloud, screened_tiles
+from onboard.screening import ScreeningSettings, screen
 
-DATA = Path(os.environ.get("TIANSHU_DATA", Path(__file__).resolve().parents[2] / "shared" / "data"))
-USEFUL_CLOUD = 0.7
-TILE_SIZES_PX = (16, 32, 64, 128, 256, 512)
-
-LANDSAT_8 = {
-    "B2": BandRole.BLUE,
-    "B3": BandRole.GREEN,
-    "B4": BandRole.RED,
-    "B5": BandRole.NIR,
-    "B6": BandRole.SWIR16,
-    "B9": BandRole.CIRRUS,
-}
-LANDSAT_5_7 = {
-    "B1": BandRole.BLUE,
-    "B2": BandRole.GREEN,
-    "B3": BandRole.RED,
-    "B4": BandRole.NIR,
-    "B5": BandRole.SWIR16,
-}
-SENTINEL_2 = CloudSettings()
-LANDSAT_8_LEVEL_1 = CloudSettings(band_roles=LANDSAT_8, reflectance_gain=2e-5, reflectance_offset=-0.1)
-"""USGS Landsat 8 Data Users Handbook, section 5.2: reflectance multiplier and offset, sun angle left out."""
-LANDSAT_5_7_LEVEL_1 = CloudSettings(band_roles=LANDSAT_5_7)
+MASKED_SIZES_PX = (16, 32, 64, 128)
+CLOUD_FREE_SIZES_PX = (64, 256)
+HARD_FOR_LIMITS = ("athens", "cartagena", "gdynia", "genoa")
+"""Of the ports, those whose roofs and haze are taken for cloud most often: the others say nothing about limits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Case:
-    """A scene, and what is known of its cloud."""
+class SceneResult:
+    """What came out for one scene with one set of bands."""
 
-    path: Path
-    """Scene file."""
-    cloud: CloudSettings = SENTINEL_2
-    """Settings for its sensor."""
-    mask_path: Path | None = None
-    """Reference mask; None for a scene looked at and found without cloud."""
-    cloud_values: tuple[int, ...] = ()
-    """Values of the mask that mean cloud."""
-    cloud_free: bool = True
-    """Without a mask: whether the scene is known to have no cloud."""
-
-
-@dataclass(slots=True)
-class TileCount:
-    """Tiles of one scene at one size."""
-
-    useful: int = 0
-    lost: int = 0
-    cloudy: int = 0
-    caught: int = 0
+    scene: str
+    """Its name."""
+    bands: str
+    """A key of `BAND_SETS`."""
+    is_masked: bool
+    """Whether there is a reference mask; else the scene has no cloud."""
+    cloud_share: float
+    """Of the valid pixels, by the reference."""
+    agreement: float
+    """Share of the valid pixels on which screening and reference agree."""
+    tiles: dict[int, TileCount]
+    """Per size in pixels."""
 
 
-@dataclass(slots=True)
-class CaseResult:
-    """What came out for one scene."""
-
-    agreeing_px: int = 0
-    cloud_px: int = 0
-    found_px: int = 0
-    false_px: int = 0
-    total_px: int = 0
-    tiles: dict[int, TileCount] = field(default_factory=dict)
-
-
-def cases() -> Iterator[Case]:
-    """Every scene of the shared data that says something about cloud screening."""
-    clouds, stacks = DATA / "clouds", DATA / "multitemporal"
-    for name, cloud, values in (
-        ("ukis_sentinel2", SENTINEL_2, (4,)),
-        ("ukis_landsat5", SENTINEL_2, (4,)),
-        ("l8_gulfcoast_cloudy", LANDSAT_8_LEVEL_1, (2,)),
-        ("multisensor_041027_LC08_20150604", LANDSAT_8_LEVEL_1, (2,)),
-    ):
-        yield Case(path=clouds / f"{name}.tif", cloud=cloud, mask_path=clouds / f"{name}_mask.tif", cloud_values=values)
-    for path in sorted((stacks / "s2_l1c_13band_5dates").glob("*[0-9].tif")):
-        yield Case(path=path, mask_path=path.with_name(f"{path.stem}_cloudmask.tif"), cloud_values=(1, 255))
-    for path in sorted((DATA / "s2_ships" / "images").glob("*.tif")):
-        yield Case(path=path)
-    for path in sorted((stacks / "naip_10dates").glob("*.tif")):
-        yield Case(path=path)
-    for path in sorted((DATA / "planetscope_ships" / "images").glob("*.*")):
-        yield Case(path=path, cloud=CloudSettings(band_roles=dict(zip(("B1", "B2", "B3"), BandRole, strict=False))))
-    for name in ("LE07_20070505", "LT05_19970602"):
-        yield Case(path=clouds / f"multisensor_041027_{name}.tif", cloud=LANDSAT_5_7_LEVEL_1, cloud_free=False)
-    yield Case(path=DATA / "georef_samples" / "rasterio_tests" / "RGB.byte.tif", cloud_free=False)
-
-
-def reference_cloud(case: Case, frame: SensorFrame) -> NDArray[np.bool_]:
-    """(height, width), True where the reference mask says cloud."""
-    if case.mask_path is None:
-        return np.zeros((frame.height, frame.width), dtype=np.bool_)
-    with open_scene(case.mask_path, IngestSettings(allow_no_crs=True)) as mask:
-        return np.isin(mask.read(whole(mask).core)[0], case.cloud_values)
-
-
-def whole(frame: SensorFrame) -> TileWindow:
-    """The scene as one tile: these files are small."""
-    return tile_grid(frame.height, frame.width, tile_px=max(frame.height, frame.width), halo_px=0)[0]
-
-
-def judge(case: Case) -> CaseResult:
-    """Compare screening with the reference, per pixel and per tile at every size that fits in the scene."""
-    result = CaseResult()
-    settings = ScreeningSettings(cloud=case.cloud)
-    with open_scene(case.path, IngestSettings(allow_no_crs=True)) as frame:
-        cloud = reference_cloud(case, frame)
-        pixels, valid = frame.read(whole(frame).core), frame.valid(whole(frame).core)
-        valid &= np.any(pixels != 0, axis=0)  # Landsat files outside the swath declare no nodata
-        found = cloud_mask(pixels, frame.band_names, case.cloud)
-        if found is None:
-            return result
-        result.total_px = int(valid.sum())
-        result.agreeing_px = int(((found == cloud) & valid).sum())
-        result.cloud_px = int((cloud & valid).sum())
-        result.found_px = int((found & cloud & valid).sum())
-        result.false_px = int((found & ~cloud & valid).sum())
-        for size in TILE_SIZES_PX:
-            if size <= max(frame.height, frame.width):
-                count = result.tiles[size] = TileCount()
-                for tile in tile_grid(frame.height, frame.width, tile_px=size, halo_px=0):
-                    rows, cols = tile.core.slices
-                    inside = valid[rows, cols]
-                    if inside.mean() >= 0.5:
-                        screening = screen(pixels[:, rows, cols], inside, frame.band_names, settings)
-                        add_tile(count, screening, float(cloud[rows, cols][inside].mean()))
-    return result
-
-
-def add_tile(count: TileCount, screening: Screening, reference: float) -> None:
-    """Count one tile whose true cloud share is `reference`."""
-    set_aside = screening.outcome is not TileOutcome.KEPT
-    if reference <= USEFUL_CLOUD:
-        count.useful += 1
-        count.lost += set_aside
-    else:
-        count.cloudy += 1
-        count.caught += set_aside
-
-
-def print_accuracy() -> None:
-    """One line per scene, then the sums per tile size."""
-    sums = {size: TileCount() for size in TILE_SIZES_PX}
-    print(
-        f"{'scene':36} {'cloud %':>8} {'agree %':>8} {'found %':>8} {'false %':>8}   lost/useful, caught/cloudy tiles"
+def judge(scene: CloudScene, bands: str) -> SceneResult | None:
+    """Compare screening with the reference; None where these bands cannot tell cloud."""
+    found = found_cloud(scene, scene.cloud)
+    if found is None or scene.reference is None:
+        return None
+    sizes = MASKED_SIZES_PX if scene.is_masked else CLOUD_FREE_SIZES_PX
+    return SceneResult(
+        scene=scene.name,
+        bands=bands,
+        is_masked=scene.is_masked,
+        cloud_share=float(scene.reference[scene.valid].mean()),
+        agreement=float((found == scene.reference)[scene.valid].mean()),
+        tiles={
+            size: screened_tiles(scene, size, size // 2 if scene.is_masked else size)
+            for size in sizes
+            if size <= min(scene.valid.shape)
+        },
     )
-    for case in cases():
-        result = judge(case)
-        if result.total_px == 0:
-            print(f"{case.path.stem:36} not judged: the bands cannot tell cloud")
-            continue
-        known = case.mask_path is not None or case.cloud_free
-        tiles = []
+
+
+def judge_all(scenes: list[CloudScene]) -> Iterator[SceneResult]:
+    """Every scene whose cloud is known; those with masks with fewer bands too."""
+    for bands, chosen in BAND_SETS.items():
+        for scene in scenes:
+            if (chosen is None or scene.is_masked) and (result := judge(scene.with_bands(chosen), bands)) is not None:
+                yield result
+
+
+def sums(results: list[SceneResult]) -> dict[str, dict[int, TileCount]]:
+    """Tiles per size over all scenes with masks, per band set, and over those without cloud."""
+    totals: dict[str, dict[int, TileCount]] = {}
+    for result in results:
+        of_kind = totals.setdefault(result.bands if result.is_masked else "no cloud", {})
         for size, count in result.tiles.items():
-            tiles.append(f"{size}: {count.lost}/{count.useful}, {count.caught}/{count.cloudy}")
-            if known:
-                for name in ("useful", "lost", "cloudy", "caught"):
-                    setattr(sums[size], name, getattr(sums[size], name) + getattr(count, name))
-        clear_px = max(1, result.total_px - result.cloud_px)
-        if not known:
+            of_kind[size] = of_kind.get(size, TileCount()) + count
+    return totals
+
+
+def print_accuracy(results: list[SceneResult]) -> None:
+    """One line per scene, then the sums per band set and tile size."""
+    print(f"{'scene':34} {'bands':20} {'cloud %':>7} {'agree %':>7}   size: lost/useful, caught/cloudy tiles")
+    for result in results:
+        tiles = "  ".join(
+            f"{size}: {count.lost}/{count.useful}, {count.caught}/{count.cloudy}"
+            for size, count in result.tiles.items()
+        )
+        print(
+            f"{result.scene:34} {result.bands:20} {100 * result.cloud_share:7.1f} {100 * result.agreement:7.1f}   {tiles}"
+        )
+    print(
+        f"\n{'sum':20} {'size':>4} {'useful':>7} {'lost %':>7} {'lost clear':>10} {'cloudy':>7} {'caught %':>8} {'accuracy %':>10} {'keeping all %':>13}"
+    )
+    for name, counts in sums(results).items():
+        for size, count in counts.items():
             print(
-                f"{case.path.stem:36} no mask; called cloud {100 * result.false_px / result.total_px:5.1f} % of pixels"
+                f"{name:20} {size:4} {count.useful:7} {100 * count.lost_share:7.2f} {count.lost_clear:10} {count.cloudy:7} "
+                f"{100 * count.caught_share:8.1f} {100 * count.accuracy:10.2f} {100 * count.accuracy_of_keeping_all:13.2f}"
             )
-            continue
-        found = f"{100 * result.found_px / result.cloud_px:8.1f}" if result.cloud_px else f"{'-':>8}"
-        print(
-            f"{case.path.stem:36} {100 * result.cloud_px / result.total_px:8.1f} "
-            f"{100 * result.agreeing_px / result.total_px:8.1f} {found} {100 * result.false_px / clear_px:8.2f}   "
-            + "  ".join(tiles)
-        )
-    for size, count in sums.items():
-        print(
-            f"tiles of {size:3} px: useful {count.useful}, lost {count.lost} "
-            f"({100 * count.lost / max(1, count.useful):.2f} %); cloudy {count.cloudy}, caught {count.caught} "
-            f"({100 * count.caught / max(1, count.cloudy):.0f} %)"
-        )
 
 
-def print_speed(repeats: int) -> None:
-    """Megapixels per second of CPU time on tiles of 512 px with structure, all tests run."""
+def print_unknown(scenes: list[CloudScene]) -> None:
+    """How much of the scenes without masks, in which there is cloud, is called cloud."""
+    for scene in scenes:
+        found = found_cloud(scene, scene.cloud) if scene.reference is None else None
+        if found is not None:
+            print(f"{scene.name:34} no mask; called cloud {100 * found[scene.valid].mean():5.1f} % of pixels")
+
+
+def left_out(scenes: list[CloudScene]) -> list[dict[str, Any]]:
+    """Each masked scene by limits chosen on the others, as rows."""
+    masked = [scene for scene in scenes if scene.is_masked]
+    hard = [scene for scene in scenes if not scene.is_masked and scene.name.startswith(HARD_FOR_LIMITS)]
+    return [asdict(row) for row in leave_one_out(masked, hard)]
+
+
+def print_left_out(rows: list[dict[str, Any]]) -> None:
+    """Each scene left out, beside the limits that ship, and the sums; tiles every 16 pixels, from masks of whole scenes."""
+    totals = {kind: [TileCount() for _ in LIMIT_SIZES_PX] for kind in ("tiles", "shipped")}
+    print(f"\n{'left out':34} size: lost/useful, caught/cloudy with limits chosen on the others (with those that ship)")
+    for row in rows:
+        cells = []
+        for index, size in enumerate(LIMIT_SIZES_PX):
+            one, other = (TileCount(**row[kind][index]) for kind in ("tiles", "shipped"))
+            totals["tiles"][index] += one
+            totals["shipped"][index] += other
+            cells.append(f"{size}: {one.lost}/{one.useful}, {one.caught}/{one.cloudy} ({other.lost}, {other.caught})")
+        print(f"{row['scene']:34} {'  '.join(cells)}   {row['limits']}")
+    for index, size in enumerate(LIMIT_SIZES_PX):
+        for kind, name in (("tiles", "left out"), ("shipped", "shipped")):
+            count = totals[kind][index]
+            print(
+                f"sum, {size} px, {name:8}: lost {100 * count.lost_share:.2f} %, caught {100 * count.caught_share:.1f} %, "
+                f"accuracy {100 * count.accuracy:.2f} %"
+            )
+
+
+def speeds(repeats: int) -> list[dict[str, Any]]:
+    """Megapixels per second of CPU time on tiles with structure, all tests run."""
     random = np.random.default_rng(20261122)
     names = ("B02", "B03", "B04", "B08", "B11", "B10", "B01", "B05", "B06", "B07", "B8A", "B09", "B12")
-    settings = ScreeningSettings()
-    for bands, dtype, valid_share in ((4, "uint16", 1.0), (4, "uint16", 0.7), (13, "uint16", 1.0), (4, "uint8", 1.0)):
-        pixels = random.normal(90, 12, (bands, 512, 512)).clip(1, 250).astype(dtype)
-        valid = np.arange(512 * 512).reshape(512, 512) < valid_share * 512 * 512
+    settings, rows = ScreeningSettings(), []
+    for bands, dtype, level, side in (
+        (3, "uint16", 2500, 512),
+        (4, "uint16", 90, 512),
+        (4, "uint16", 2500, 512),
+        (6, "uint16", 2500, 512),
+        (13, "uint16", 2500, 512),
+        (4, "uint16", 2500, 256),
+        (4, "uint8", 180, 512),
+    ):
+        pixels = random.normal(level, level / 8, (bands, side, side)).clip(1, 65_000 if dtype == "uint16" else 250)
+        pixels = pixels.astype(dtype)
+        valid = np.ones((side, side), dtype=np.bool_)
         samples = []
         for _ in range(repeats):
             start = time.process_time()
             screen(pixels, valid, names[:bands], settings)
             samples.append(time.process_time() - start)
+        rate = pixels[0].size / 1e6 / float(np.median(samples))
+        rows.append({"bands": bands, "dtype": dtype, "level_dn": level, "tile_px": side, "mpix_per_cpu_s": rate})
+    return rows
+
+
+def print_speed(rows: list[dict[str, Any]]) -> None:
+    """One line per kind of tile."""
+    for row in rows:
         print(
-            f"speed: {bands:2} bands {dtype:6} {100 * valid_share:3.0f} % valid: "
-            f"{pixels[0].size / 1e6 / float(np.median(samples)):6.0f} Mpix/s"
+            f"speed: {row['bands']:2} bands {row['dtype']:6} of about {row['level_dn']:4} DN, tiles of {row['tile_px']} px: "
+            f"{row['mpix_per_cpu_s']:5.0f} Mpix per CPU-second"
         )
 
 
@@ -224,13 +183,25 @@ def main() -> int:
     """Print the figures. Returns 1 when the shared data is not there."""
     parser = argparse.ArgumentParser(description="Cloud screening against reference masks, and its speed.")
     parser.add_argument("--repeats", type=int, default=50, help="timed runs per line of the speed table")
+    parser.add_argument("--leave-one-out", action="store_true", help="also judge each scene by limits chosen on others")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     arguments = parser.parse_args()
-    if not DATA.is_dir():
+    scenes = [load(case) for case in cases()] if DATA.is_dir() else []
+    if not scenes:
         print(f"no data at {DATA}: accuracy is not measured", file=sys.stderr)
+    results, rows = list(judge_all(scenes)), speeds(arguments.repeats)
+    one_out = left_out(scenes) if arguments.leave_one_out and scenes else []
+    if arguments.json:
+        document = {"scenes": [asdict(result) for result in results], "left_out": one_out, "speed": rows}
+        json.dump(document, sys.stdout, indent=1)
+        print()
     else:
-        print_accuracy()
-    print_speed(arguments.repeats)
-    return 0 if DATA.is_dir() else 1
+        print_accuracy(results)
+        print_unknown(scenes)
+        if one_out:
+            print_left_out(one_out)
+        print_speed(rows)
+    return 0 if scenes else 1
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """What is worth looking at: a tile without data, without texture, burnt out or under cloud is set aside, with the reason.
 
-Fast on purpose: counts and ranges use every pixel, texture and cloud use every fourth or so in each direction.
+What is as bright as cloud and is taken for snow or bright ground is kept, and the reason names it. Fast on purpose: counts and
+ranges use every pixel, texture and cloud use every fourth or so in each direction.
 """
 
 from __future__ import annotations
@@ -13,13 +14,16 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from downlink.scene import TileOutcome
-from onboard.cloud import CloudSettings, cloud_mask
+from onboard.cloud import CloudSettings, bright_surfaces
 
 CLOUD_SAMPLES_PER_SIDE: Final = 128
 """Cloud is judged on at least this many samples along the shorter edge, where the tile has as many pixels."""
 
 TEXTURE_SAMPLES_PER_SIDE: Final = 64
 """The same for texture."""
+
+NAMED_FROM: Final = 0.1
+"""What is as bright as cloud and is not taken for it is named in the reason from this share of the valid pixels."""
 
 SIGMA_PER_QUARTILE_RANGE: Final = 1 / 1.349
 """Standard deviation of a normal distribution over the distance between its quartiles."""
@@ -44,6 +48,8 @@ class ScreeningSettings(BaseModel):
     """A blank tile holds no pixel apart: its range is at most this many noise floors, in every band."""
     max_cloud_fraction: float = Field(default=0.7, ge=0, le=1)
     """A tile with a larger share of cloud is cloud."""
+    keep_what_may_be_snow: bool = False
+    """Keep a tile of cloud where the bands do not tell snow from cloud (there is no SWIR): for missions over ice and mountains."""
     cloud: CloudSettings = CloudSettings()
     """How cloud is told."""
 
@@ -60,6 +66,10 @@ class Screening:
     """Largest robust standard deviation of any band over the valid pixels, in digital numbers."""
     cloud_fraction: float | None
     """Of the valid pixels, those under cloud, 0 to 1; None when the bands cannot tell or there was no need to."""
+    snow_fraction: float | None = None
+    """Of the valid pixels, those as white as cloud and taken for snow, 0 to 1; None as above."""
+    ground_fraction: float | None = None
+    """Of the valid pixels, those as bright as cloud and taken for sand, rock or roofs, 0 to 1; None as above."""
     outcome: TileOutcome
     """KEPT, NODATA, SATURATED, BLANK or CLOUD."""
     reason: str
@@ -95,7 +105,7 @@ def screen(
     saturated_fraction = _saturated_fraction(pixels, where, highs, valid_count, settings)
     medians, sigmas = _texture(pixels, where)
     texture_dn = float(sigmas.max())
-    cloud_fraction: float | None = None
+    shares = None
     if saturated_fraction > settings.max_saturated_fraction:
         outcome = TileOutcome.SATURATED
         reason = (
@@ -106,28 +116,52 @@ def screen(
         outcome = TileOutcome.BLANK
         reason = f"blank: texture {texture_dn:.2f} DN, range {int((highs - lows).max())} DN, within the noise floor"
     else:
-        cloud_fraction = _cloud_fraction(pixels, where, band_names, settings.cloud)
-        outcome, reason = _cloud_outcome(cloud_fraction, valid_fraction, texture_dn, settings)
+        shares = _bright_shares(pixels, where, band_names, settings.cloud)
+        outcome, reason = _cloud_outcome(shares, valid_fraction, texture_dn, settings)
     return Screening(
         valid_fraction=valid_fraction,
         saturated_fraction=saturated_fraction,
         texture_dn=texture_dn,
-        cloud_fraction=cloud_fraction,
+        cloud_fraction=None if shares is None else shares.cloud,
+        snow_fraction=None if shares is None else shares.snow,
+        ground_fraction=None if shares is None else shares.ground,
         outcome=outcome,
         reason=reason,
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _BrightShares:
+    """Shares of the valid pixels, 0 to 1."""
+
+    cloud: float
+    """Cloud."""
+    snow: float
+    """As white as cloud, taken for snow."""
+    ground: float
+    """As bright as cloud, taken for sand, rock or roofs."""
+    tells_snow: bool
+    """Whether the bands tell snow from cloud."""
+
+
 def _cloud_outcome(
-    cloud_fraction: float | None, valid_fraction: float, texture_dn: float, settings: ScreeningSettings
+    shares: _BrightShares | None, valid_fraction: float, texture_dn: float, settings: ScreeningSettings
 ) -> tuple[TileOutcome, str]:
-    if cloud_fraction is not None and cloud_fraction > settings.max_cloud_fraction:
-        return (
-            TileOutcome.CLOUD,
-            f"cloud: {_percent(cloud_fraction)} of valid pixels, at most {_percent(settings.max_cloud_fraction)} allowed",
-        )
-    cloud = "cloud not judged from these bands" if cloud_fraction is None else f"{_percent(cloud_fraction)} cloud"
-    return TileOutcome.KEPT, f"kept: {_percent(valid_fraction)} valid, texture {texture_dn:.1f} DN, {cloud}"
+    kept = f"kept: {_percent(valid_fraction)} valid, texture {texture_dn:.1f} DN"
+    if shares is None:
+        return TileOutcome.KEPT, f"{kept}, cloud not judged from these bands"
+    suspects = "".join(
+        f", {_percent(share)} as bright as cloud but taken for {surface}"
+        for surface, share in (("snow", shares.snow), ("bright ground", shares.ground))
+        if share >= NAMED_FROM
+    )
+    if shares.cloud <= settings.max_cloud_fraction:
+        return TileOutcome.KEPT, f"{kept}, {_percent(shares.cloud)} cloud{suspects}"
+    if settings.keep_what_may_be_snow and not shares.tells_snow:
+        return TileOutcome.KEPT, f"{kept}, {_percent(shares.cloud)} cloud or snow, which these bands do not tell apart"
+    alike = "" if shares.tells_snow else "; snow looks the same in these bands"
+    limit = _percent(settings.max_cloud_fraction)
+    return TileOutcome.CLOUD, f"cloud: {_percent(shares.cloud)} of valid pixels, at most {limit} allowed{alike}"
 
 
 def _percent(fraction: float) -> str:
@@ -191,17 +225,25 @@ def _is_blank(
     return bool(np.all((sigmas <= floors) & (spans <= settings.blank_range_sigmas * floors)))
 
 
-def _cloud_fraction(
+def _bright_shares(
     pixels: NDArray[Any], where: NDArray[np.bool_] | None, band_names: tuple[str, ...], settings: CloudSettings
-) -> float | None:
+) -> _BrightShares | None:
     step = _step(pixels.shape[1:], CLOUD_SAMPLES_PER_SIDE)
-    mask = cloud_mask(pixels[:, ::step, ::step], band_names, settings)
-    if mask is None:
+    surfaces = bright_surfaces(pixels[:, ::step, ::step], band_names, settings)
+    if surfaces is None:
         return None
-    if where is None:
-        return float(np.count_nonzero(mask)) / mask.size
-    chosen = where[::step, ::step]
-    return float(np.count_nonzero(mask & chosen)) / max(1, int(np.count_nonzero(chosen)))
+    chosen = None if where is None else where[::step, ::step]
+    samples = surfaces.cloud.size if chosen is None else max(1, int(np.count_nonzero(chosen)))
+
+    def share(mask: NDArray[np.bool_]) -> float:
+        return int(np.count_nonzero(mask if chosen is None else mask & chosen)) / samples
+
+    return _BrightShares(
+        cloud=share(surfaces.cloud),
+        snow=share(surfaces.snow),
+        ground=share(surfaces.ground),
+        tells_snow=surfaces.tells_snow,
+    )
 
 
 def _step(shape: tuple[int, ...], samples_per_side: int) -> int:
