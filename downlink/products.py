@@ -1,7 +1,8 @@
 """Layers: the unit of sending. Every one has an address, a value, a size and a half-life.
 
-A product is what became of a scene's summary, of a tile (its *block*), of a cluster of detections (a *chip*), or a
-batch of alerts. A product is an ordered list of steps; each step is one layer, useless without the steps before it.
+A product is what became of a scene's summary, of a tile (its *block*), of a cluster of detections (a *chip*), a batch of
+alerts, or a sample of what was thrown away (the *audit*). A product is an ordered list of steps; each step is one layer,
+useless without the steps before it.
 """
 
 import math
@@ -15,6 +16,7 @@ from downlink.errors import LayerError
 SUMMARY_PRODUCT: Final = 0
 FIRST_BLOCK: Final = 1
 FIRST_CHIP: Final = 0x8000
+AUDIT_PRODUCT: Final = 0xFFFE
 ALERTS_PRODUCT: Final = 0xFFFF
 BLOCKS_LIMIT: Final = FIRST_CHIP - FIRST_BLOCK
 """Blocks that one scene can have."""
@@ -38,6 +40,8 @@ class Rung(IntEnum):
     """A later step of a block."""
     LOSSLESS = 6
     """The last step of a block: its exact pixels."""
+    AUDIT = 7
+    """A sample of what was thrown away."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -47,7 +51,7 @@ class LayerAddress:
     scene: int
     """Scene number, 32 bits."""
     product: int
-    """0 the summary, 1 to 0x7FFF the block of tile `product - 1`, from 0x8000 a chip, 0xFFFF alerts."""
+    """0 the summary, 1 to 0x7FFF the block of tile `product - 1`, from 0x8000 a chip, 0xFFFE the audit, 0xFFFF alerts."""
     step: int
     """Position in the product, from 0; for alerts the batch number, where no step needs another."""
 
@@ -78,7 +82,11 @@ class LayerAddress:
 
     @property
     def is_chip(self) -> bool:
-        return FIRST_CHIP <= self.product < ALERTS_PRODUCT
+        return FIRST_CHIP <= self.product < AUDIT_PRODUCT
+
+    @property
+    def is_audit(self) -> bool:
+        return self.product == AUDIT_PRODUCT
 
     @property
     def is_block(self) -> bool:

@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from typing import Self
 
 from downlink.alerts import AlertDetection, decode_alerts
+from downlink.audit_sample import decode_audit
 from downlink.image_header import unpack_header
 from downlink.image_layers import ImageAssembly, Predict
-from downlink.products import ALERTS_PRODUCT, SUMMARY_PRODUCT, LayerAddress
+from downlink.products import ALERTS_PRODUCT, AUDIT_PRODUCT, SUMMARY_PRODUCT, LayerAddress
+from downlink.record import OVERHEAD_BYTES
 from downlink.scene import SceneSummary, decode_summary
+from ground.discard_audit import SceneAudit
 from ground.reconstruction import UndecodedImage
 from ground.store import LayerStore
 
@@ -37,6 +40,15 @@ class SceneLayers:
         return tuple(
             (one, decode_alerts(self.payloads[one])) for one in self._sorted() if one.product == ALERTS_PRODUCT
         )
+
+    def audit(self, summary: SceneSummary) -> SceneAudit | None:
+        """What came of the discard audit of the scene; None where that has not arrived. Raises LayerError and CodestreamError."""
+        payload = self.payloads.get(LayerAddress(scene=self.scene, product=AUDIT_PRODUCT, step=0))
+        if payload is None:
+            return None
+        manifest, image = decode_audit(payload)
+        picture = ImageAssembly(nodata=summary.nodata, payloads={0: image}).decode() if image else None
+        return SceneAudit(summary=summary, manifest=manifest, picture=picture, size_bytes=OVERHEAD_BYTES + len(payload))
 
     def images(self, summary: SceneSummary, predict: Predict | None = None) -> tuple[UndecodedImage, ...]:
         """Blocks and chips that can be shown, in order of product. Raises LayerError for a header that cannot be read.

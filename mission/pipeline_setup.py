@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from mission.scenario import Scenario
-from onboard.detector import Detector, load_detector
+from onboard.detector import Detector, load_detector, read_model
 from onboard.ingest import IngestSettings
 from onboard.processed_scene import PipelineSettings
 from onboard.screening import ScreeningSettings
@@ -15,12 +15,18 @@ PEAK_DN = {"uint8": 255, "uint16": 10_000}
 """Full scale of a PSNR where the scenario says nothing: all counts of 8 bits, reflectance 1 of Sentinel-2."""
 
 
-def open_detector(scenario: Scenario) -> Detector:
-    """The model of a scenario: a shipped name or a folder. Raises ModelFileError or EngineError."""
+def open_detector(scenario: Scenario, *, searched_from: float | None = None) -> Detector:
+    """The model of a scenario: a shipped name or a folder. Raises ModelFileError or EngineError.
+
+    With `searched_from` below the model's threshold it names what it is less certain of as well, down to there: the audit's candidates.
+    """
     name = scenario.detector.model or DEFAULT_MODEL
     folder = MODELS_FOLDER / name if (MODELS_FOLDER / name).is_dir() else Path(name)
     threads = scenario.detector.threads
-    return load_detector(folder, scenario.detector.engine, **({} if threads is None else {"threads": threads}))
+    threshold = None if searched_from is None else min(searched_from, read_model(folder).threshold)
+    return load_detector(
+        folder, scenario.detector.engine, **({} if threads is None else {"threads": threads}), threshold=threshold
+    )
 
 
 def ingest_settings(scenario: Scenario) -> IngestSettings:

@@ -21,6 +21,7 @@ RUNG_NAMES = {
     Rung.PREVIEW: "preview",
     Rung.REFINEMENT: "refinement",
     Rung.LOSSLESS: "lossless",
+    Rung.AUDIT: "audit",
 }
 """What a reader calls the rungs of the ladder."""
 

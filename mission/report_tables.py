@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from downlink.products import ALERTS_PRODUCT, FIRST_BLOCK, FIRST_CHIP, Rung
+from downlink.products import ALERTS_PRODUCT, AUDIT_PRODUCT, FIRST_BLOCK, FIRST_CHIP, Rung
 from mission.report_markup import Markup, element
 from mission.report_model import CodingFigures, LedgerAccount, Report
 from mission.report_rows import RUNG_NAMES, DetectionRow, RunReport, SentLayer
@@ -229,6 +229,8 @@ def product_name(product: int) -> str:
     """What a product number of the downlink names."""
     if product == ALERTS_PRODUCT:
         return "alert batch"
+    if product == AUDIT_PRODUCT:
+        return "audit"
     if product >= FIRST_CHIP:
         return f"chip {product - FIRST_CHIP}"
     return f"block of tile {product - FIRST_BLOCK}" if product >= FIRST_BLOCK else "summary"

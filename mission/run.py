@@ -65,7 +65,7 @@ def run(request: RunRequest, bars: ProgressBars) -> Report:
     started_s = time.perf_counter()
     scenario = request.scenario
     policy = load_policy(scenario.policy.file)
-    detector = open_detector(scenario)
+    detector = open_detector(scenario, searched_from=policy.audit.searched_from)
     with ExitStack() as opened:
         settings = ingest_settings(scenario)
         frames = [opened.enter_context(open_scene(path, settings)) for path in request.scenes]

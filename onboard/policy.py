@@ -6,17 +6,19 @@ that: a picture of the object, a square megapixel of context, the last bit of th
 
 import tomllib
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
+from downlink.audit_sample import DiscardKind
 from onboard.errors import PolicyError
 from onboard.reference_settings import ReferenceSettings
 
 DEFAULT_POLICY: Final = Path(__file__).parent / "policies" / "maritime.toml"
 Points = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
+DiscardName = Literal["cloud", "blank", "saturated", "sea_gate", "land_gate", "power", "below_threshold"]
 Percentages = Annotated[tuple[Annotated[float, Field(gt=0, le=100)], ...], Field(min_length=1, max_length=64)]
 
 
@@ -148,6 +150,40 @@ class ReferenceRules(ReferenceSettings):
     100 Mpix in four bands at 2 % of their pixels' bytes."""
 
 
+class AuditRules(PolicyPart):
+    """`[audit]`: how much of what is thrown away is drawn by chance and sent, so that the ground can say what was missed."""
+
+    share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Chance of a cell to be drawn: of tiles set aside as cloud, blank or saturated, not searched behind a gate, or not looked at for
+    want of power. 0: nothing is audited but what `shares` names."""
+    shares: dict[DiscardName, Annotated[float, Field(ge=0, le=1)]] = {}
+    """The same for one kind; `below_threshold` is that of candidates that were not certain enough."""
+    lowest_confidence: Annotated[float, Field(gt=0, le=1)] = 0.1
+    """Candidates less certain than this are no candidates."""
+    most_units: Annotated[int, Field(ge=1, le=64)] = 16
+    """Cells and candidates drawn of one scene at most; shares fall where they would be more."""
+    cell_px: Annotated[int, Field(ge=16, le=128)] = 64
+    """Side of a cell."""
+    unit_bytes: Annotated[int, Field(ge=64, le=8192)] = 320
+    """What the picture of one cell may take; those of a scene share what they have together."""
+    value: Points = 0.05
+    """Points of each unit drawn."""
+    half_life_s: Seconds = 604_800.0
+    """Seconds in which the value halves."""
+    seed: Annotated[int, Field(ge=0, lt=1 << 64)] = 0
+    """Of the draw; the number of the scene is part of it too."""
+
+    def share_of(self, kind: DiscardKind) -> float:
+        """Chance of a unit of this kind, before the limit of a scene."""
+        otherwise = 0.0 if kind is DiscardKind.BELOW_THRESHOLD else self.share
+        return next((share for name, share in self.shares.items() if name == kind.label), otherwise)
+
+    @property
+    def searched_from(self) -> float | None:
+        """Confidence from which the detector has to name candidates; None where they are not audited."""
+        return self.lowest_confidence if self.share_of(DiscardKind.BELOW_THRESHOLD) else None
+
+
 class Policy(PolicyPart):
     """Everything the valuation needs to know of the mission's wishes."""
 
@@ -167,6 +203,8 @@ class Policy(PolicyPart):
     """What is worth coding."""
     reference: ReferenceRules = ReferenceRules()
     """What the ground holds as a base for new blocks."""
+    audit: AuditRules = AuditRules()
+    """What of the discarded is looked at all the same."""
     classes: dict[str, ClassInterest] = {}
     """By class name; a class not listed weighs 1."""
     areas: tuple[AreaInterest, ...] = ()

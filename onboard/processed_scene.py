@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Self
 
+from downlink.audit_sample import AuditManifest
 from downlink.scene import SceneSummary, TileOutcome
 from onboard.chips import Chip
 from onboard.detection import Detection
@@ -82,6 +83,8 @@ class ProcessedScene:
     """Windows cut out around them."""
     notes: tuple[str, ...]
     """What a reader should know: why nothing was searched, what was assumed."""
+    audit: AuditManifest | None = None
+    """What was thrown away, and what of it is sent all the same; None where the policy audits nothing."""
 
     def with_pixels(self, pixels: Mapping[int, TilePixels], coded_bytes: Mapping[int, int]) -> Self:
         """The scene once its coding has gone on: where the pixels of these tiles are now, and what their layers take."""

@@ -12,6 +12,7 @@ from typing import Final
 from downlink.alerts import BATCH_LIMIT, LARGEST_SIDE_PX
 from downlink.products import (
     ALERT_BATCHES_LIMIT,
+    AUDIT_PRODUCT,
     BLOCKS_LIMIT,
     FIRST_BLOCK,
     FIRST_CHIP,
@@ -24,6 +25,7 @@ from onboard.coding_forecast import BlockForecast
 from onboard.coding_queue import UncodedImage
 from onboard.detection import Detection
 from onboard.detector import Detector
+from onboard.discard_audit import audit_layer, plan_audit
 from onboard.energy_port import EnergyPort
 from onboard.energy_prices import EnergyStep
 from onboard.errors import SceneTooLargeError, SurveyNoteError, TileReadError
@@ -57,7 +59,7 @@ class _SceneInWork:
     detector: Detector | None
     """None where nothing can search this scene."""
     found: list[Detection] = field(default_factory=list)
-    """In scene pixels, before seams are merged."""
+    """In scene pixels, before seams are merged; those below the threshold among them."""
     forecasts: dict[int, NotedForecast] = field(default_factory=dict)
     """By tile, of those in the raw store."""
 
@@ -101,6 +103,8 @@ class SceneSurvey:
             self.tiles.abandon(scene)  # does nothing once the scene is sealed
         notes = list(surveyed.notes)
         chips = self._emit_regions(frame, surveyed.summary, surveyed.detections, notes)
+        if surveyed.audit is not None and not self.is_kept(AUDIT_PRODUCT):
+            self.emit((audit_layer(surveyed.audit, frame, surveyed.summary, policy=self.policy, energy=self.energy),))
         return replace(surveyed, chips=chips, notes=tuple(notes))
 
     def _sealed_note(self, scene: int) -> SurveyNote | None:
@@ -131,16 +135,18 @@ class SceneSurvey:
             notes.append(f"the file is damaged: {unreadable} of {len(reports)} tiles cannot be read and were not sent")
         if gated := sum(report.is_gated for report in reports):
             notes.append(f"the sea gate found nothing to search for in {gated} of {len(reports)} tiles")
-        detections = within_scene(merge_seams(work.found), frame)
+        detections, candidates = self._reported(work, within_scene(merge_seams(work.found), frame))
         if len(detections) > DETECTIONS_LIMIT:
             notes.append(f"{len(detections)} detections: only the {DETECTIONS_LIMIT} most certain are kept")
             detections = detections[:DETECTIONS_LIMIT]
+        summary = self._summary(work, reports)
         surveyed = ProcessedScene(
-            summary=self._summary(work, reports),
+            summary=summary,
             tiles=tuple(reports),
             detections=tuple(detections),
             chips=(),
             notes=tuple(notes),
+            audit=plan_audit(reports, candidates, summary=summary, rules=self.policy.audit),
         )
         self.tiles.seal(SurveyNote.of(surveyed, work.forecasts, dn_offset=self.settings.dn_offset))
         return surveyed
@@ -173,6 +179,7 @@ class SceneSurvey:
             detections=tuple(noted.detection() for noted in note.detections),
             chips=(),
             notes=note.notes,
+            audit=note.drawn,
         )
 
     def _usable_detector(self, frame: SensorFrame, notes: list[str]) -> Detector | None:
@@ -205,11 +212,12 @@ class SceneSurvey:
                 outcome, pixels = TileOutcome.SCREENED, TilePixels.CODED
                 reason = f"coded in an earlier attempt; not searched: {reason}"
             return TileReport(tile=tile, outcome=outcome, reason=reason, pixels=pixels)
-        outcome, reason, seen = self._searched(work, tile, looked, decision)
+        outcome, reason, found = self._searched(work, tile, looked, decision)
+        work.found.extend(found)
+        seen, _ = self._reported(work, found)
         pixels = TilePixels.CODED
         if not self.is_kept(product):
             pixels = self._keep(work, tile, looked, seen)
-        work.found.extend(seen)
         return TileReport(
             tile=tile,
             outcome=outcome,
@@ -239,6 +247,14 @@ class SceneSurvey:
                 margin_px=self.settings.edge_px,
             )
         return TileOutcome.KEPT, kept, [one.shifted(tile.padded.col, tile.padded.row) for one in seen]
+
+    def _reported(self, work: _SceneInWork, found: Sequence[Detection]) -> tuple[list[Detection], list[Detection]]:
+        """What is told of the scene, and what was too uncertain for that and concerns the audit alone."""
+        if work.detector is None or self.policy.audit.searched_from is None:
+            return list(found), []
+        threshold = work.detector.model.threshold
+        told = [one for one in found if one.confidence >= threshold]
+        return told, [one for one in found if one.confidence < threshold]
 
     def _keep(self, work: _SceneInWork, tile: TileWindow, looked: TileLook, seen: Sequence[Detection]) -> TilePixels:
         """Put the tile into the raw store, with what coding it is expected to bring."""

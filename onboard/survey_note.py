@@ -2,8 +2,20 @@
 
 from typing import Annotated, Final, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    FailFast,
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    ValidationError,
+    model_validator,
+)
 
+from downlink.audit_sample import AuditManifest, decode_manifest, encode_manifest
+from downlink.errors import LayerError
 from downlink.scene import FiniteFloat, SceneSummary, TileOutcome
 from onboard.coding_forecast import BlockForecast
 from onboard.detection import Detection
@@ -14,6 +26,24 @@ NOTE_VERSION: Final = 1
 
 Point = tuple[FiniteFloat, FiniteFloat]
 Share = Annotated[float, Field(ge=0, le=1)]
+
+
+def _read_drawn(value: object) -> object:
+    """The draw of an audit from the hexadecimal digits in which it stands in a note. Raises ValueError."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return decode_manifest(bytes.fromhex(value))
+    except LayerError as error:
+        raise ValueError(str(error)) from error
+
+
+DrawnAudit = Annotated[
+    AuditManifest,
+    InstanceOf[AuditManifest],
+    BeforeValidator(_read_drawn),
+    PlainSerializer(lambda drawn: encode_manifest(drawn).hex(), return_type=str),
+]
 
 
 class _NotePart(BaseModel):
@@ -92,6 +122,8 @@ class SurveyNote(_NotePart):
     """What a reader should know."""
     dn_offset: Annotated[int, Field(ge=0, le=0xFFFF)] = 0
     """Digital number of reflectance 0 in its pixels."""
+    drawn: DrawnAudit | None = None
+    """What the audit draws of the scene; None where the policy audits nothing."""
 
     @model_validator(mode="after")
     def _one_note_per_tile(self) -> Self:
@@ -118,6 +150,7 @@ class SurveyNote(_NotePart):
             ),
             notes=scene.notes,
             dn_offset=dn_offset,
+            drawn=scene.audit,
         )
 
     def encode(self) -> bytes:

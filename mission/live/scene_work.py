@@ -62,7 +62,7 @@ class SceneWork:
         self._handover = setup.handover
         self._radio_on = False
         self._policy = load_policy(self._scenario.policy.file)
-        self._detector = open_detector(self._scenario)
+        self._detector = open_detector(self._scenario, searched_from=self._policy.audit.searched_from)
         self._power = worker_power(
             self._scenario.power,
             setup.power,

@@ -71,7 +71,8 @@ def simulate_scenes(scenes: Mapping[str, Path], folder: Path) -> dict[str, Simul
     file = folder / "clean_link.toml"
     file.write_text(CLEAN_LINK, encoding="utf-8")
     scenario = load_scenario(file)
-    policy, detector = load_policy(scenario.policy.file), open_detector(scenario)
+    policy = load_policy(scenario.policy.file)
+    detector = open_detector(scenario, searched_from=policy.audit.searched_from)
     simulated = {}
     for name, path in scenes.items():
         with open_scene(path, ingest_settings(scenario)) as frame:

@@ -48,8 +48,8 @@ def test_a_step_builds_on_the_one_before_it_and_an_alert_batch_on_nothing():
 
 
 @given(ADDRESSES)
-def test_every_address_is_a_block_or_a_chip_or_express(address):
-    assert [address.is_block, address.is_chip, address.is_express].count(True) == 1
+def test_every_address_is_a_block_or_a_chip_or_the_audit_or_express(address):
+    assert [address.is_block, address.is_chip, address.is_audit, address.is_express].count(True) == 1
 
 
 def test_the_last_block_stands_right_before_the_first_chip():

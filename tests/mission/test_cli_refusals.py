@@ -51,7 +51,7 @@ def scene(tmp_path):
 @pytest.fixture
 def tianshu(tmp_path, scene, monkeypatch, capsys):
     """Run `tianshu run`; gives (exit code, what was said on standard error)."""
-    monkeypatch.setattr("mission.run.open_detector", lambda scenario: BlindDetector())
+    monkeypatch.setattr("mission.run.open_detector", lambda scenario, **_: BlindDetector())
     scenario = tmp_path / "listed.toml"
     scenario.write_text(LISTED)
 

@@ -73,7 +73,7 @@ def frame_of(seed, height=512, width=1536):
 class BrightPixels:
     """Calls bright pixels of the last band ships."""
 
-    model = SimpleNamespace(bands=("B08",), classes=("ship",), label="bright@1")
+    model = SimpleNamespace(bands=("B08",), classes=("ship",), label="bright@1", threshold=0.25)
 
     def detect(self, pixels, band_names):
         found = []

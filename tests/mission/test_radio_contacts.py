@@ -175,7 +175,7 @@ class BrightDetector:
 @pytest.fixture
 def scene(tmp_path, monkeypatch):
     """A small scene of sea with two ships."""
-    monkeypatch.setattr("mission.run.open_detector", lambda scenario: BrightDetector())
+    monkeypatch.setattr("mission.run.open_detector", lambda scenario, **_: BrightDetector())
     pixels = np.random.default_rng(0xADA).integers(300, 420, (4, 128, 192)).astype(np.uint16)
     for x, y in SHIPS:
         pixels[3, y, x] = 9500

@@ -69,7 +69,7 @@ class ShipDetector:
 @pytest.fixture
 def scene(tmp_path, monkeypatch):
     """A scene of sea with three ships, and the detector that finds them."""
-    monkeypatch.setattr("mission.run.open_detector", lambda scenario: ShipDetector())
+    monkeypatch.setattr("mission.run.open_detector", lambda scenario, **_: ShipDetector())
     pixels = np.random.default_rng(0x5EA).integers(300, 420, (BANDS, HEIGHT, WIDTH)).astype(np.uint16)
     for x, y in SHIPS:
         pixels[3, y, x] = 9500

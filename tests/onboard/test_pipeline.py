@@ -15,11 +15,12 @@ from onboard.energy_prices import EnergyStep
 from onboard.errors import SceneTooLargeError, TileReadError
 from onboard.governor import Decision, Effort
 from onboard.pipeline import DETECTIONS_LIMIT, PipelineSettings, ScenePipeline, TilePixels
-from onboard.policy import AreaInterest, load_policy
+from onboard.policy import AreaInterest, AuditRules, load_policy
 from onboard.screening import ScreeningSettings
 from onboard.sensor_frame import SensorFrame
 
-POLICY = load_policy()
+POLICY = load_policy().model_copy(update={"audit": AuditRules()})
+"""Without the audit, which has tests of its own: test_discard_audit.py."""
 CAPTURED_MS = 1_750_000_000_123
 TILE_PX, HALO_PX = 128, 32
 SHIP_DN = 60_000
@@ -69,7 +70,7 @@ class BrightPixelDetector:
     """Calls every pixel of its first band above 50 000 a ship of 13 x 5 px, and remembers what it was shown."""
 
     def __init__(self, bands=("B02",), confidence=0.75):
-        self.model = SimpleNamespace(bands=bands, classes=("ship",), label="bright@0x1234")
+        self.model = SimpleNamespace(bands=bands, classes=("ship",), label="bright@0x1234", threshold=0.25)
         self.confidence, self.shown = confidence, []
 
     def detect(self, pixels, band_names):

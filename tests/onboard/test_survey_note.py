@@ -21,7 +21,7 @@ GOLDEN_END = (
     b'"forecast":{"size_bytes":[60,700],"mse":[311.5,0.0],"points":0.5}},'
     b'{"reason":"kept: tile 1","outcome":"kept","cloud_fraction":0.125,"detections":0,"is_gated":false,'
     b'"forecast":{"size_bytes":[60,700],"mse":[311.5,0.0],"points":0.5}}],'
-    b'"notes":["a note of the file"],"dn_offset":1000}'
+    b'"notes":["a note of the file"],"dn_offset":1000,"drawn":null}'
 )
 
 

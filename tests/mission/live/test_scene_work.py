@@ -55,7 +55,7 @@ SCENARIO = Scenario.model_validate(
 AT_MS = 1_770_000_000_123
 TERMS = CodingTerms(at_ms=AT_MS + 100_000, price=0.0, requests=(), room_bytes=0)
 CODE = (TERMS, CodingAllowed())
-BLOCK, SUMMARY, ALERTS, CHIP = 1, 0, 0xFFFF, 0x8000
+BLOCK, SUMMARY, ALERTS, CHIP, AUDIT = 1, 0, 0xFFFF, 0x8000, 0xFFFE
 
 
 class ScriptedPipe:
@@ -136,7 +136,7 @@ def run(
     until: type[BaseException] = EOFError,
     pipe: ScriptedPipe | None = None,
 ) -> ScriptedPipe:
-    monkeypatch.setattr(scene_work, "open_detector", lambda scenario: BrightPixelDetector())
+    monkeypatch.setattr(scene_work, "open_detector", lambda scenario, **_: BrightPixelDetector())
     setup = setup_in(tmp_path, handover=handover, raw_capacity_bytes=raw_capacity_bytes)
     pipe = pipe or ScriptedPipe(setup.handover)
     for message in (kept or ProductsKept(products=()), *messages):
@@ -155,12 +155,12 @@ def test_a_scene_leaves_in_handovers_that_belong_together(
     pipe = run(tmp_path, monkeypatch, RadioState(on=True), order, *CODE)
     assert pipe.said[0] == WorkerReady(model="bright@0x1234")
     assert pipe.kinds()[1:] == [
-        "TileWorked", "LayersReady", "LayersReady", "SceneWorked", "CodingBegun", "LayersReady", "ImageCoded"
+        "TileWorked", "LayersReady", "LayersReady", "LayersReady", "SceneWorked", "CodingBegun", "LayersReady", "ImageCoded"
     ]  # fmt: skip
     assert TileWorked(outcome="kept") in pipe.said
-    assert [one.scene for one in pipe.kept] == [7, 7, 7]
-    assert [one.efforts for one in pipe.kept] == [str(int(Effort.DETECT)), "", ""]
-    assert pipe.products() == [{SUMMARY, ALERTS}, {CHIP}, {BLOCK}]
+    assert [one.scene for one in pipe.kept] == [7, 7, 7, 7]
+    assert [one.efforts for one in pipe.kept] == [str(int(Effort.DETECT)), "", "", ""]
+    assert pipe.products() == [{SUMMARY, ALERTS}, {CHIP}, {AUDIT}, {BLOCK}]
     assert pipe.of(SceneWorked)[0].detections == 1
     waiting = [one.tiles for one in pipe.of(RawReport)]
     assert waiting == [0, 1, 0] and pipe.of(RawReport)[1].size_bytes > 0
@@ -170,7 +170,7 @@ def test_a_scene_leaves_in_handovers_that_belong_together(
 def test_kept_products_are_not_handed_over_again(tmp_path: Path, scene: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order = SceneOrder(scene=7, path=str(scene), captured_ms=AT_MS, kept_products=(1, 0, 0xFFFF), efforts="2")
     pipe = run(tmp_path, monkeypatch, order, *CODE)
-    assert pipe.products() == [{CHIP}]
+    assert pipe.products() == [{CHIP}, {AUDIT}]
 
 
 def test_images_wait_until_they_are_allowed_and_worth_the_price(
@@ -319,7 +319,7 @@ def test_a_raw_store_that_the_disk_refuses_holds_the_worker_and_loses_nothing(
         run(tmp_path, monkeypatch, order, *CODE, pipe=pipe)
     held = [one.reason for one in pipe.of(WorkerHeld)]
     assert all("No space left" in reason for reason in held[:-1]) and held[-1] == "" and len(held) == 4
-    assert pipe.products() == [{SUMMARY, ALERTS}, {CHIP}, {BLOCK}]
+    assert pipe.products() == [{SUMMARY, ALERTS}, {CHIP}, {AUDIT}, {BLOCK}]
     assert pipe.of(RawReport)[-1].discarded_tiles == 0
 
 
@@ -376,7 +376,7 @@ def test_a_handover_that_cannot_be_written_is_told_and_tried_again(
     pipe = run(tmp_path, monkeypatch, order, handover=tmp_path / "full" / "handover")
     held = [one.reason for one in pipe.said if isinstance(one, WorkerHeld)]
     assert len(held) == 2 and "free some space" in held[0] and held[1] == ""
-    assert len(pipe.kept) == 2 and pipe.rests
+    assert len(pipe.kept) == 3 and pipe.rests
 
 
 def test_what_the_ground_has_serves_as_a_reference_and_what_it_lost_does_not(
