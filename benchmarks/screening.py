@@ -96,14 +96,14 @@ def print_accuracy(results: list[SceneResult]) -> None:
         print(
             f"{result.scene:34} {result.bands:20} {100 * result.cloud_share:7.1f} {100 * result.agreement:7.1f}   {tiles}"
         )
-    print(
-        f"\n{'sum':20} {'size':>4} {'useful':>7} {'lost %':>7} {'lost clear':>10} {'cloudy':>7} {'caught %':>8} {'accuracy %':>10} {'keeping all %':>13}"
-    )
+    heads = ("useful", "lost %", "lost clear", "cloudy", "caught %", "accuracy %", "keeping all %")
+    print(f"\n{'sum':20} {'size':>4} " + " ".join(f"{head:>13}" for head in heads))
     for name, counts in sums(results).items():
         for size, count in counts.items():
             print(
-                f"{name:20} {size:4} {count.useful:7} {100 * count.lost_share:7.2f} {count.lost_clear:10} {count.cloudy:7} "
-                f"{100 * count.caught_share:8.1f} {100 * count.accuracy:10.2f} {100 * count.accuracy_of_keeping_all:13.2f}"
+                f"{name:20} {size:4} {count.useful:13} {100 * count.lost_share:13.2f} {count.lost_clear:13} "
+                f"{count.cloudy:13} {100 * count.caught_share:13.1f} {100 * count.accuracy:13.2f} "
+                f"{100 * count.accuracy_of_keeping_all:13.2f}"
             )
 
 

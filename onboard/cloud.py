@@ -102,6 +102,8 @@ class CloudSettings(BaseModel):
     """uint8: every visible band of a cloud is at least this."""
     max_colour_dn: int = Field(default=40, ge=0, le=255)
     """uint8: the visible bands of a cloud differ by at most this."""
+    min_nir_over_white: float = 0.5
+    """uint8 without SWIR: NIR of a cloud over its darkest visible band is at least this; the bands' gains differ, and nobody knows them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,11 +239,11 @@ def _of_picture(
     darkest, brightest = _darkest(levels), _brightest(levels)
     white = (darkest >= settings.min_white_dn) & (brightest - darkest <= settings.max_colour_dn)
     snow = np.zeros(white.shape, dtype=np.bool_)
-    if BandRole.NIR in bands:
-        snow |= bands[BandRole.NIR] < settings.min_nir_over_visible * darkest
     if BandRole.SWIR16 in bands:
         green, swir = (bands[role].astype(np.float32) for role in (BandRole.GREEN, BandRole.SWIR16))
         snow |= green - swir > settings.max_snow_index * (green + swir)
+    elif BandRole.NIR in bands:
+        snow |= bands[BandRole.NIR] < settings.min_nir_over_white * darkest
     cloud = _opened(white & ~snow)
     snow &= white & ~cloud
     ground = (brightest >= settings.min_white_dn) & ~cloud & ~snow

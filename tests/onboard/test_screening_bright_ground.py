@@ -142,6 +142,16 @@ def test_eight_bit_snow_is_told_by_swir_and_sand_by_colour() -> None:
     assert look(DUNES).outcome is TileOutcome.KEPT and look(DUNES).cloud_fraction == 0
 
 
+def test_eight_bit_cloud_may_be_darker_in_near_infrared_whose_gain_nobody_knows() -> None:
+    shade = relief(8)[np.newaxis]
+    cloud = (np.array([250, 248, 251, 160, 240])[:, np.newaxis, np.newaxis] * (0.8 + 0.2 * shade)).astype(np.uint8)
+    everywhere = np.ones((SIDE, SIDE), dtype=bool)
+    for names in (RGBN, ALL):
+        assert screen(cloud[: len(names)], everywhere, names, ScreeningSettings()).outcome is TileOutcome.CLOUD
+    cloud[3] = 40  # foam and shallows
+    assert screen(cloud[:4], everywhere, RGBN, ScreeningSettings()).outcome is TileOutcome.KEPT
+
+
 def test_a_band_that_the_sensor_clips_does_not_hide_the_heart_of_a_cloud() -> None:
     pixels = sensed(terrain(tuple(1.2 * level for level in CLOUD)), 5)
     pixels[0] = pixels[0].clip(max=3900)  # as blue of Landsat 5
