@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from downlink.errors import DownlinkError
 from ground.errors import GroundError
+from mission.cli_audit import add_audit_command
 from mission.cli_channel import add_channel_command
 from mission.cli_export import add_export_command
 from mission.cli_replay import add_replay_command
@@ -28,6 +29,7 @@ COMMANDS = (
     add_channel_command,
     add_replay_command,
     add_export_command,
+    add_audit_command,
     add_onboard_command,
     add_ground_command,
     add_eps_command,

@@ -10,6 +10,7 @@ MissionError
 ├── PortError         an address of a frame port that cannot be used
 ├── ReplayError       a recorded log that cannot be replayed
 ├── TruthError        a truth file that cannot be read
+├── VerdictError      a file of verdicts on what a discard audit has drawn that cannot be used
 ├── RunError          a run that cannot be started or finished as asked
 ├── InvariantError    a simulated mission that broke a promise of the system
 ├── PowerLost         a simulated disk that lost its power in the middle of a write
@@ -98,6 +99,10 @@ class ReportError(MissionError):
 
 class TruthError(MissionError):
     """A truth file cannot be read."""
+
+
+class VerdictError(MissionError):
+    """A verdict file cannot be read, or speaks of another run."""
 
 
 class RunError(MissionError):

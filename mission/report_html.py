@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from downlink.products import Rung
+from mission.report_audit import audit_section
 from mission.report_axes import both_widths
 from mission.report_figures import value_figure
 from mission.report_headline import headline_section
@@ -59,6 +60,7 @@ def render_html(run: RunReport) -> str:
         _coding_section(run),
         _energy_section(run),
         _latency_section(run),
+        audit_section(run),
         _ledger_section(run),
         _provenance_section(run),
     )

@@ -209,6 +209,57 @@ class CodingFigures(ReportPart):
     """Bytes that blocks with a reference take less than alone, where both were coded; null where no block was coded both ways."""
 
 
+class MissFigures(ReportPart):
+    """What a discard audit says of one kind of discard, or of all cells together."""
+
+    population: Count
+    """Cells or candidates thrown away, in the scenes whose audit came down."""
+    drawn: Count
+    """Of these, drawn by chance and on the ground."""
+    judged: Count
+    """Of these, looked at."""
+    missed: Count
+    """Of these, with an object that was not reported."""
+    rate: Share | None
+    """Share of all of them that hold one, estimated; null where nothing was judged."""
+    low: Share
+    high: Share
+    """The interval of that share at 95 %; 0 to 1 where nothing was judged."""
+    at_most: Share | None
+    """Where none of those judged was missed: the share is below this, one-sided at 95 % (rule of three)."""
+    objects: Amount | None
+    """Objects in all of them, estimated."""
+
+    @model_validator(mode="after")
+    def _counts_nest(self) -> Self:
+        if not self.population >= self.drawn >= self.judged >= self.missed:
+            raise ValueError(
+                f"{self.missed} missed of {self.judged} judged of {self.drawn} drawn of {self.population}: each is a part of the next"
+            )
+        if self.rate is not None and not self.low - _RELATIVE_TOLERANCE <= self.rate <= self.high + _RELATIVE_TOLERANCE:
+            raise ValueError(f"rate {self.rate} lies outside its interval, {self.low} to {self.high}")
+        return self
+
+
+class AuditFigures(ReportPart):
+    """The discard audit: what of the discarded was looked at all the same, and what follows for all of it."""
+
+    scenes: Count
+    """Whose audit came down."""
+    scenes_without: Count
+    """On the ground without it: the figures do not speak of them."""
+    size_bytes: Count
+    """Of all audits on the ground."""
+    cells: MissFigures
+    """All kinds but candidates together: cells of tiles that no network looked at."""
+    by_kind: dict[str, MissFigures]
+    """`cloud`, `blank`, `saturated`, `sea_gate`, `land_gate`, `power`; `below_threshold` counts candidates."""
+    judged_by: dict[str, Count]
+    """Units by who judged them: `truth`, `detector`, `person`."""
+    awaiting: Count
+    """Units that nobody has judged."""
+
+
 class LedgerAccount(ReportPart):
     """Where everything captured ended. `balanced` is recomputed: a claim that contradicts it is refused."""
 
@@ -330,6 +381,7 @@ class Report(ReportPart):
     throughput: ThroughputFigures
     ledger: LedgerFigures
     coding: CodingFigures | None = None
+    audit: AuditFigures | None = None
     contacts: tuple[ContactFigures, ...] = ()
     link: LinkFigures | None = None
     software: SoftwareFigures | None = None

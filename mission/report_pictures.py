@@ -264,12 +264,22 @@ def _opened(path: Path) -> Any:
         raise ReportError(f"cannot open {path} for its picture: {error}") from error
 
 
+def png(rgb: Rgb) -> bytes:
+    """The picture as a PNG file."""
+    return _file(rgb, "PNG")
+
+
 def _data_uri(bands: NDArray[np.uint8], driver: str, **options: int) -> str:
+    data = _file(bands, driver, **options)
+    return f"data:image/{driver.lower()};base64,{base64.b64encode(data).decode('ascii')}"
+
+
+def _file(bands: NDArray[np.uint8], driver: str, **options: int) -> bytes:
     count, height, width = bands.shape
     profile = {"driver": driver, "count": count, "height": height, "width": width, "dtype": "uint8"}
     with warnings.catch_warnings(), MemoryFile() as memory:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         with memory.open(**profile, **options) as target:
             target.write(bands)
-        data = memory.read()
-    return f"data:image/{driver.lower()};base64,{base64.b64encode(data).decode('ascii')}"
+        data: bytes = memory.read()
+    return data

@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from downlink.products import Rung
 from mission.report_model import Report
 
@@ -125,6 +128,28 @@ class EnergyPoint:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditedUnit:
+    """One cell or candidate that the discard audit drew, as it came down."""
+
+    scene: int
+    scene_name: str
+    unit: int
+    """Its place in the audit of the scene."""
+    kind: str
+    """Why it was thrown away, in words."""
+    confidence: float | None
+    """Of a candidate; None for a cell of a tile."""
+    rgb: NDArray[np.float32]
+    """(3, side, side) samples to be shown as red, green, blue."""
+    valid: NDArray[np.bool_]
+    """(side, side)."""
+    objects: int | None
+    """Objects in it that were not reported; None: nobody has judged it."""
+    judge: str | None
+    """Who has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CurvePoint:
     """A point of a value curve: after `link_bytes` of layers on the link the ground holds `value`."""
 
@@ -149,4 +174,6 @@ class RunReport:
     battery_capacity_j: float | None = None
     fifo_curve: tuple[CurvePoint, ...] = ()
     """What the same layers would have brought in the order of their making; empty: not simulated."""
+    audited: tuple[AuditedUnit, ...] = ()
+    """Units of the discard audit that are on the ground."""
     title: str = "Mission report"

@@ -58,6 +58,7 @@ def summary_table(report: Report, width: int = WIDEST) -> Table:
     add("Time", _time_lines(report))
     add("Energy", _energy_lines(report))
     add("Coding", _coding_lines(report))
+    add("Audit", _audit_lines(report))
     add("Ledger", _ledger_lines(report))
     add("Notes", _note_lines(report))
     return table
@@ -143,6 +144,20 @@ def _coding_lines(report: Report) -> list[Row]:
     if leaning:
         kinds = ", ".join(f"{whole(count)} {choice}" for choice, count in coding.blocks.items())
         rows.append((whole(leaning), "blocks lean on an earlier scene", kinds, ""))
+    return rows
+
+
+def _audit_lines(report: Report) -> list[Row]:
+    """The miss rates of what was thrown away, kind by kind."""
+    audit = report.audit
+    if audit is None or not audit.by_kind:
+        return []
+    rows = []
+    for kind, rate in audit.by_kind.items():
+        unit = "candidates" if kind == "below_threshold" else "cells"
+        counts = f"{whole(rate.missed)} of {whole(rate.judged)} judged, {whole(rate.population)} {unit} thrown away"
+        interval = f"{percent(rate.low)} to {percent(rate.high)}" if rate.judged else "awaiting review"
+        rows.append((percent(rate.rate), f"missed, {kind.replace('_', ' ')}: {interval}", counts, _AMBER))
     return rows
 
 

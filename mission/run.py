@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from downlink.journal import FileJournal
+from mission.audit_figures import KnownScene, judged_audit
+from mission.audit_verdicts import VERDICTS_FILE, write_verdicts
 from mission.flight import Flight, FlightRecord
 from mission.link_ends import EndJournals
 from mission.measures import compare_scene
@@ -79,6 +81,12 @@ def run(request: RunRequest, bars: ProgressBars) -> Report:
             compare_scene(frame, processed, published.get(processed.summary.scene))
             for frame, processed in bars.track(zip(frames, record.scenes, strict=True), "Compare", total=len(frames))
         ]
+        known = {
+            processed.summary.scene: KnownScene(detections=processed.detections, truth=truth)
+            for processed, truth in zip(record.scenes, truths, strict=True)
+        }
+        with bars.stage("Audit", total=None):
+            audit = judged_audit(record.layer_store, known, detector, dn_offset=scenario.sensor.dn_offset)
         finished = FinishedRun(
             paths=request.scenes,
             frames=frames,
@@ -87,6 +95,7 @@ def run(request: RunRequest, bars: ProgressBars) -> Report:
             qualities=qualities,
             baselines=measure_baselines(record, frames, qualities, bars) if request.baselines else NOT_MEASURED,
             judged=judge_detections(record, truths),
+            audit=audit,
             policy=policy,
             model=detector.model,
             command=" ".join(["tianshu", *sys.argv[1:]]),
@@ -95,6 +104,7 @@ def run(request: RunRequest, bars: ProgressBars) -> Report:
         speed = ThroughputFigures(mpix_per_s=mpix / flight_s, wall_s=time.perf_counter() - started_s)
         report = report_of(finished, speed)
     report.write(request.out / REPORT_FILE)
+    write_verdicts(request.out / VERDICTS_FILE, audit.audits, audit.verdicts)
     with bars.stage("Report", total=None):
         write_html(page_of(finished, report), request.out / PAGE_FILE)
     return report

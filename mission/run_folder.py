@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+from mission.audit_verdicts import VERDICTS_FILE
 from mission.errors import RunError
 
 REPORT_FILE: Final = "report.json"
@@ -29,7 +30,7 @@ def prepare_folder(out: Path, *, replace: bool) -> None:
     ]
     if strange:
         raise RunError(f"{strange[0]} is not of a run, nothing is removed: choose another --out")
-    earlier = [out / name for name in (REPORT_FILE, PAGE_FILE, *(path.parts[0] for path in JOURNALS))]
+    earlier = [out / name for name in (REPORT_FILE, PAGE_FILE, VERDICTS_FILE, *(path.parts[0] for path in JOURNALS))]
     earlier = [path for path in earlier if path.exists()]
     if earlier and not replace:
         raise RunError(

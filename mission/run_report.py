@@ -6,6 +6,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from ground.catalogue import PublishedScene
+from mission.audit_figures import JudgedAudit
+from mission.audit_units import audited_units
 from mission.flight import FlightRecord
 from mission.measures import (
     SceneQuality,
@@ -46,6 +48,8 @@ class FinishedRun:
     """All scenes as whole files."""
     judged: JudgedDetections
     """Detections beside the truth."""
+    audit: JudgedAudit
+    """What was thrown away, and what of it was looked at."""
     policy: Policy
     """What was valued."""
     model: DetectorModel
@@ -75,6 +79,7 @@ def report_of(run: FinishedRun, speed: ThroughputFigures) -> Report:
         throughput=speed,
         ledger=ledger_figures(run.record, run.frames),
         coding=coding_figures(run.record),
+        audit=run.audit.figures,
         contacts=contact_figures(run.record),
         link=link_figures(run.record),
         software=_software_figures(run),
@@ -95,6 +100,7 @@ def page_of(run: FinishedRun, report: Report) -> RunReport:
         energy=energy_points(run.record),
         battery_capacity_j=run.record.scenario.power.capacity_j,
         fifo_curve=fifo_curve(run.record, sent),
+        audited=audited_units(run.audit),
         title=f"Tianshu: {run.record.scenario.mission.name}",
     )
 

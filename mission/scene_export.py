@@ -59,7 +59,7 @@ def export_scene(request: ExportRequest) -> Exported:
 
     Raises RunError for a folder, scene, block or chip that is not there, and the errors of the rooms.
     """
-    journal_file = _journal_file(request.folder)
+    journal_file = layer_journal_file(request.folder)
     with closing(FileJournal(JournalSnapshot(journal_file))) as journal:
         store = LayerStore(journal)
         if request.scene not in store.scenes:
@@ -70,7 +70,8 @@ def export_scene(request: ExportRequest) -> Exported:
         return _export_pixels(request, store)
 
 
-def _journal_file(folder: Path) -> Path:
+def layer_journal_file(folder: Path) -> Path:
+    """The journal of what is on the ground, in the folder of a run or of a ground service. Raises RunError."""
     for name in LAYER_JOURNALS:
         if (folder / name).is_file():
             return folder / name
