@@ -37,7 +37,10 @@ def ingest_settings(scenario: Scenario) -> IngestSettings:
 def pipeline_settings(scenario: Scenario, dtype: Literal["uint8", "uint16"]) -> PipelineSettings:
     """How a scene of this sample type is cut and judged."""
     return PipelineSettings(
-        screening=ScreeningSettings(),
+        screening=ScreeningSettings(
+            max_cloud_fraction=scenario.screening.max_cloud_fraction,
+            keep_what_may_be_snow=scenario.screening.keep_what_may_be_snow,
+        ),
         peak_dn=scenario.sensor.peak_dn or PEAK_DN[dtype],
         dn_offset=scenario.sensor.dn_offset if dtype == "uint16" else 0,
     )

@@ -18,7 +18,14 @@ from mission.orbit import DAY_MS, epoch_unix_ms
 from mission.scenario_contacts import ContactSection, ContactsSection
 from mission.scenario_eps import EpsSection
 from mission.scenario_link import ChannelSection, LinkSection
-from mission.scenario_onboard import DetectorSection, PolicySection, PowerSection, SensorSection, StoreSection
+from mission.scenario_onboard import (
+    DetectorSection,
+    PolicySection,
+    PowerSection,
+    ScreeningSection,
+    SensorSection,
+    StoreSection,
+)
 from mission.scenario_orbit import OrbitSection
 from mission.scenario_orders import OrderSection
 from mission.scenario_problems import problems_of
@@ -66,6 +73,8 @@ class Scenario(Section):
     """Name, start, seed."""
     sensor: SensorSection = SensorSection()
     """The camera."""
+    screening: ScreeningSection = ScreeningSection()
+    """Tiles that are set aside."""
     policy: PolicySection = PolicySection()
     """What is worth sending."""
     detector: DetectorSection = DetectorSection()

@@ -33,6 +33,15 @@ class PolicySection(Section):
     """A policy file; a relative path counts from the scenario file's folder. Absent: the policy that ships."""
 
 
+class ScreeningSection(Section):
+    """`[screening]`: which tiles are not worth looking at."""
+
+    max_cloud_fraction: Probability = 0.7
+    """A tile with a larger share of cloud is set aside."""
+    keep_what_may_be_snow: bool = False
+    """Keep a tile of cloud where the bands do not tell snow from cloud (there is no short-wave infrared)."""
+
+
 class DetectorSection(Section):
     """`[detector]`: the network that looks at each tile."""
 
