@@ -159,7 +159,7 @@ def _number(seed: int, scene: int, kind: int, turn: int) -> int:
 def _kind_of(report: TileReport, *, is_searched: bool) -> DiscardKind | None:
     """What kind of discard a tile is, None where it is none."""
     if report.is_gated:
-        return DiscardKind.SEA_GATE
+        return DiscardKind.LAND_GATE if report.gate == "land" else DiscardKind.SEA_GATE
     if report.outcome is TileOutcome.SCREENED:
         return DiscardKind.POWER if is_searched else None
     return _OF_OUTCOME.get(report.outcome)

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final, cast
 
 import numpy as np
@@ -121,6 +122,7 @@ class RasterSource:
         self._image_bands = image_bands
         self._alpha_band = alpha_band
         self._gdal_options = gdal_options
+        self._reading = Lock()  # one thread at a time may use a dataset
         flags = dataset.mask_flag_enums[image_bands[0] - 1]
         self._has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
 
@@ -146,7 +148,7 @@ class RasterSource:
         area = RasterWindow(window.col, window.row, window.width, window.height)
         read = self._dataset.read_masks if masks else self._dataset.read
         try:
-            with rasterio.Env(**self._gdal_options):
+            with self._reading, rasterio.Env(**self._gdal_options):
                 return cast(NDArray[Any], read(bands, window=area))
         except RasterioError as error:
             raise TileReadError(

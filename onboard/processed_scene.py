@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Self
+from typing import Literal, Self
 
 from downlink.audit_sample import AuditManifest
 from downlink.scene import SceneSummary, TileOutcome
 from onboard.chips import Chip
 from onboard.detection import Detection
+from onboard.land_gate import LandGate
 from onboard.screening import ScreeningSettings
 from onboard.sea_gate import SeaGate
 from onboard.tiles import TileWindow
@@ -26,12 +27,18 @@ class PipelineSettings:
     """Digital number of reflectance 0; Sentinel-2 products since processing baseline 04.00 have 1000."""
     tile_px: int = 512
     """Edge of a tile core."""
-    halo_px: int = 64
-    """What the detector sees around it."""
+    halo_px: int = 32
+    """What the detector sees around it: half the longest ship."""
     sea_gate: SeaGate = field(default_factory=SeaGate)
     """What open sea is: no network looks at it."""
-    edge_px: int = 32
-    """Detections whose centre lies nearer to the edge of the padded tile are left to the neighbour."""
+    edge_px: int = 24
+    """Detections whose centre lies nearer to the edge of what the network sees are left to the neighbour."""
+    land_gate: LandGate = field(default_factory=LandGate)
+    """What land is that no network looks at, where all that the detector finds floats."""
+
+
+GateName = Literal["sea", "land"]
+"""Open sea in which nothing rises, or land out of reach of water."""
 
 
 class TilePixels(StrEnum):
@@ -61,12 +68,17 @@ class TileReport:
     """0 to 1, None when not judged."""
     detections: int = 0
     """Objects seen in the padded tile, before seams are merged."""
-    is_gated: bool = False
-    """Whether the sea gate found nothing that could be an object, so that no network had to look."""
+    gate: GateName | None = None
+    """Which gate found nothing that could be an object, so that no network had to look."""
     pixels: TilePixels = TilePixels.NOT_KEPT
     """Where its pixels are."""
     coded_bytes: int = 0
     """Bytes of the block's layers; 0 when none have been made."""
+
+    @property
+    def is_gated(self) -> bool:
+        """Whether a gate left nothing of it to search."""
+        return self.gate is not None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,8 @@ keeper are handed in. Memory does not grow with the pixels of the scene.
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
 from downlink.alerts import BATCH_LIMIT, LARGEST_SIDE_PX
 from downlink.products import (
@@ -30,21 +31,29 @@ from onboard.energy_port import EnergyPort
 from onboard.energy_prices import EnergyStep
 from onboard.errors import SceneTooLargeError, SurveyNoteError, TileReadError
 from onboard.governor import Decision, Effort
+from onboard.land_gate import LandGate, only_afloat
 from onboard.network_input import band_key
 from onboard.policy import Policy
 from onboard.processed_scene import PipelineSettings, ProcessedScene, TilePixels, TileReport
 from onboard.regions import RegionCoder, within_scene
 from onboard.scene_places import area_weight, centre_px
-from onboard.seam_merge import away_from_edges, merge_seams
+from onboard.seam_merge import merge_seams
+from onboard.search_windows import begin_search, windows_for, work_share
 from onboard.sensor_frame import SensorFrame
 from onboard.survey_note import NotedForecast, SurveyNote
-from onboard.tile_look import DecidedTile, TileLook, looks, mpix_of, packed, reflectance_of
+from onboard.tile_ahead import begun_ahead
+from onboard.tile_look import DecidedTile, TileLook, looks, mpix_of, packed
 from onboard.tiles import TileWindow, tile_grid
 from onboard.uncoded_tiles import UncodedTiles
 from onboard.valuation import ValuedLayer, block_points, expected_layers, value_alerts, value_summary
 from onboard.value_map import value_map
 
 Emit = Callable[[Sequence[ValuedLayer]], None]
+Search = Callable[[], list[Detection]]
+"""A search that was begun: waits for what it finds, in the pixel frame of the padded tile."""
+Found = TypeVar("Found")
+SEARCHES_AHEAD: Final = 2
+"""Tiles that the network is begun on before the one whose detections are waited for, where tiles are looked at ahead."""
 DETECTIONS_LIMIT: Final = BATCH_LIMIT * ALERT_BATCHES_LIMIT
 """Detections that alerts of one scene can name; beyond it the least certain are left out, with a note."""
 
@@ -126,15 +135,17 @@ class SceneSurvey:
         reports = []
         grid = tile_grid(frame.height, frame.width, tile_px=self.settings.tile_px, halo_px=self.settings.halo_px)
         steps = self.policy.blocks.quality_percent
-        seen = looks(frame, grid, settings=self.settings, quality_percent=steps, energy=self.energy, ahead=self.ahead)
+        settings = self._gated_for(work.detector)
+        seen = looks(frame, grid, settings=settings, quality_percent=steps, energy=self.energy, ahead=self.ahead)
+        begin = partial(self._begun, work)
         with closing(seen) as decided:
-            for one in decided:
-                reports.append(self._report(work, one))
+            for one, search in begun_ahead(begin, decided, ahead=SEARCHES_AHEAD if self.ahead else 0):
+                reports.append(self._report(work, one, search))
                 self.on_tile(reports[-1])
         if unreadable := sum(report.outcome is TileOutcome.UNREADABLE for report in reports):
             notes.append(f"the file is damaged: {unreadable} of {len(reports)} tiles cannot be read and were not sent")
         if gated := sum(report.is_gated for report in reports):
-            notes.append(f"the sea gate found nothing to search for in {gated} of {len(reports)} tiles")
+            notes.append(f"the gates found nothing to search for in {gated} of {len(reports)} tiles")
         detections, candidates = self._reported(work, within_scene(merge_seams(work.found), frame))
         if len(detections) > DETECTIONS_LIMIT:
             notes.append(f"{len(detections)} detections: only the {DETECTIONS_LIMIT} most certain are kept")
@@ -168,7 +179,7 @@ class SceneSurvey:
                     reason=noted.reason,
                     cloud_fraction=noted.cloud_fraction,
                     detections=noted.detections,
-                    is_gated=noted.is_gated,
+                    gate=noted.gate,
                     pixels=TilePixels.RAW if tile.index in waiting else pixels,
                 )
             )
@@ -198,7 +209,37 @@ class SceneSurvey:
 
     # ---- one tile
 
-    def _report(self, work: _SceneInWork, decided: DecidedTile) -> TileReport:
+    def _gated_for(self, detector: Detector | None) -> PipelineSettings:
+        """The settings, without the land gate where there is a detector for more than what floats."""
+        if detector is None or only_afloat(detector.model.classes):
+            return self.settings
+        return replace(self.settings, land_gate=LandGate(enabled=False))
+
+    def _begun(self, work: _SceneInWork, decided: DecidedTile) -> Search | None:
+        """The search of a tile, begun where tiles are looked at ahead, and then paid for now; None where there is nothing to search."""
+        looked, detector = decided.look, work.detector
+        if not isinstance(looked, TileLook) or detector is None or not looked.plan.passes:
+            return None
+        if decided.decision.effort is not Effort.DETECT:
+            return None
+        size_px = (looked.padded.shape[1], looked.padded.shape[2])
+        windows = windows_for(detector, looked.plan, size_px, halo_px=self.settings.halo_px)
+        mpix = mpix_of(decided.tile.core) * work_share(windows, size_px)
+        slack_px = self.settings.halo_px - self.settings.edge_px
+
+        def begin() -> Search:
+            return begin_search(detector, looked.padded, work.frame.band_names, windows, slack_px=slack_px)
+
+        if not self.ahead:
+            return lambda: self._paid(lambda: begin()(), mpix)
+        ready = self._paid(begin, mpix)
+        return lambda: self._paid(ready, 0.0)
+
+    def _paid(self, search: Callable[[], Found], mpix: float) -> Found:
+        with self.energy.charge(EnergyStep.DETECT, mpix):
+            return search()
+
+    def _report(self, work: _SceneInWork, decided: DecidedTile, search: Search | None) -> TileReport:
         """Search and keep a tile that is worth it."""
         tile, decision, looked = decided.tile, decided.decision, decided.look
         product = FIRST_BLOCK + tile.index
@@ -212,7 +253,7 @@ class SceneSurvey:
                 outcome, pixels = TileOutcome.SCREENED, TilePixels.CODED
                 reason = f"coded in an earlier attempt; not searched: {reason}"
             return TileReport(tile=tile, outcome=outcome, reason=reason, pixels=pixels)
-        outcome, reason, found = self._searched(work, tile, looked, decision)
+        outcome, reason, found = self._searched(work, tile, looked, decision, search)
         work.found.extend(found)
         seen, _ = self._reported(work, found)
         pixels = TilePixels.CODED
@@ -224,29 +265,22 @@ class SceneSurvey:
             reason=reason,
             cloud_fraction=looked.screening.cloud_fraction,
             detections=len(seen),
-            is_gated=work.detector is not None and not looked.verdict.passes,
+            gate=looked.plan.gate if work.detector is not None else None,
             pixels=pixels,
         )
 
     def _searched(
-        self, work: _SceneInWork, tile: TileWindow, looked: TileLook, decision: Decision
+        self, work: _SceneInWork, tile: TileWindow, looked: TileLook, decision: Decision, search: Search | None
     ) -> tuple[TileOutcome, str, list[Detection]]:
         """Outcome, reason, and detections in scene pixels."""
         kept = looked.screening.reason
         if work.detector is None:
             return TileOutcome.SCREENED, f"{kept}; not searched: no detector for this scene", []
-        if not looked.verdict.passes:
-            return TileOutcome.KEPT, f"{kept}; nothing to search for: {looked.verdict.reason}", []
-        if decision.effort is not Effort.DETECT:
+        if not looked.plan.passes:
+            return TileOutcome.KEPT, f"{kept}; nothing to search for: {looked.plan.reason}", []
+        if search is None:
             return TileOutcome.SCREENED, f"{kept}; not searched: {decision.reason}", []
-        with self.energy.charge(EnergyStep.DETECT, mpix_of(tile.core)):
-            padded = reflectance_of(looked.padded, self.settings.dn_offset)
-            seen = away_from_edges(
-                work.detector.detect(padded, work.frame.band_names),
-                size_px=padded.shape[1:],
-                margin_px=self.settings.edge_px,
-            )
-        return TileOutcome.KEPT, kept, [one.shifted(tile.padded.col, tile.padded.row) for one in seen]
+        return TileOutcome.KEPT, kept, [one.shifted(tile.padded.col, tile.padded.row) for one in search()]
 
     def _reported(self, work: _SceneInWork, found: Sequence[Detection]) -> tuple[list[Detection], list[Detection]]:
         """What is told of the scene, and what was too uncertain for that and concerns the audit alone."""

@@ -11,6 +11,8 @@ this holds:
 
 Whatever it cannot judge passes: 8-bit samples, whose reflectance is not known, scenes without the three bands, haze, glint, foam
 and coasts, all of which are bright or uneven.
+
+Where a tile passes, `quiet_blocks` says which of its blocks could be left out all the same.
 """
 
 from dataclasses import dataclass
@@ -26,6 +28,8 @@ BLOCK_PX: Final = 16
 """Edge of a block: a few times the width of a ship, little beside a swell or a gradient of glint."""
 _GRID_ROWS, _GRID_COLUMNS = 8, 4
 """Means are taken over every such row and column: 8 pixels of a block."""
+_PER_COLUMN, _PER_ROW = BLOCK_PX // _GRID_ROWS, BLOCK_PX // _GRID_COLUMNS
+"""Samples of a block in a column and in a row."""
 SIGMA_PER_QUARTILE_RANGE: Final = 1 / 1.349
 """Standard deviation of a normal distribution over the distance between its quartiles."""
 
@@ -59,6 +63,8 @@ class GateVerdict:
     """Whether the tile may hold objects."""
     reason: str
     """Why, with the number that decided."""
+    texture_dn: float = 0.0
+    """Of a tile that is stopped: the largest robust standard deviation of its water in a band, in digital numbers."""
 
 
 def may_hold_objects(
@@ -94,7 +100,42 @@ def may_hold_objects(
             return GateVerdict(
                 passes=True, reason=f"{role.value} rises by {rise:.3f} above the sea around it, water by {limit:.3f}"
             )
-    return GateVerdict(passes=False, reason=f"open sea and nothing above it, near infrared up to {brightest:.3f}")
+    return GateVerdict(
+        passes=False,
+        reason=f"open sea and nothing above it, near infrared up to {brightest:.3f}",
+        texture_dn=max(level.sigma for level in levels),
+    )
+
+
+def quiet_blocks(
+    pixels: NDArray[Any], valid: NDArray[np.bool_], band_names: tuple[str, ...], gate: SeaGate
+) -> NDArray[np.bool_] | None:
+    """Which blocks of a tile are water in which nothing rises, as (block rows, block columns); None where the gate cannot judge.
+
+    The same limits as for whole tiles, of which each block has its own: land or a ship elsewhere in the tile changes nothing for it,
+    save that the spread is that of all water of the tile. Blocks without data are quiet.
+    """
+    roles = band_roles(band_names, CloudSettings())
+    if not gate.enabled or pixels.dtype != np.uint16 or any(role not in roles for role in _SEARCHED):
+        return None
+    bands = [_whole_blocks(pixels[roles[role]]) for role in _SEARCHED]
+    empty = None
+    if not valid.all():
+        where = _whole_blocks(valid)
+        bands = [_filled(band, where) for band in bands]
+        empty = ~where.reshape(where.shape[0] // BLOCK_PX, BLOCK_PX, -1, BLOCK_PX).any(axis=(1, 3))
+    samples = [_samples(band) for band in bands]
+    means = [_block_means(grid) for grid in samples]
+    quiet = (means[0] * gate.reflectance_gain <= gate.max_water_nir) & (means[0] < means[2])
+    if quiet.any():
+        water = quiet.copy()
+        for band, grid, mean in zip(bands, samples, means, strict=True):
+            limit = max(gate.spreads * _sigma(grid, mean, water) * gate.reflectance_gain, gate.floor)
+            if limit > gate.largest_rise:
+                quiet[:] = False
+                break
+            quiet &= _rises(band, mean) * gate.reflectance_gain <= limit
+    return quiet if empty is None else quiet | empty
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,25 +166,45 @@ def _filled(band: NDArray[Any], where: NDArray[np.bool_]) -> NDArray[Any]:
 
 
 def _level(band: NDArray[Any]) -> _Level:
-    grid = band[_GRID_ROWS // 2 :: _GRID_ROWS, _GRID_COLUMNS // 2 :: _GRID_COLUMNS].astype(np.int32)
-    per_column, per_row = BLOCK_PX // _GRID_ROWS, BLOCK_PX // _GRID_COLUMNS
-    sums = grid[::per_column]
-    for row in range(1, per_column):
-        sums = sums + grid[row::per_column]
-    means = sum((sums[:, column::per_row] for column in range(1, per_row)), start=sums[:, ::per_row])
-    means = means // (per_column * per_row)
-    spread = np.repeat(np.repeat(means, per_column, axis=0), per_row, axis=1)
-    around = np.subtract(grid, spread, out=spread).reshape(-1)
+    grid = _samples(band)
+    means = _block_means(grid)
+    return _Level(means=means, sigma=_sigma(grid, means, None))
+
+
+def _samples(band: NDArray[Any]) -> NDArray[np.int32]:
+    """The pixels that means are taken over, (rows, columns) of a grid, int32."""
+    return band[_GRID_ROWS // 2 :: _GRID_ROWS, _GRID_COLUMNS // 2 :: _GRID_COLUMNS].astype(np.int32)
+
+
+def _block_means(grid: NDArray[np.int32]) -> NDArray[np.int32]:
+    sums = grid[::_PER_COLUMN]
+    for row in range(1, _PER_COLUMN):
+        sums = sums + grid[row::_PER_COLUMN]
+    means = sum((sums[:, column::_PER_ROW] for column in range(1, _PER_ROW)), start=sums[:, ::_PER_ROW])
+    return means // (_PER_COLUMN * _PER_ROW)
+
+
+def _sigma(grid: NDArray[np.int32], means: NDArray[np.int32], blocks: NDArray[np.bool_] | None) -> float:
+    """Robust standard deviation of the samples around the means of their blocks, all of them or those of some."""
+    spread = np.repeat(np.repeat(means, _PER_COLUMN, axis=0), _PER_ROW, axis=1)
+    around = np.subtract(grid, spread, out=spread)
+    if blocks is not None:
+        around = around[np.repeat(np.repeat(blocks, _PER_COLUMN, axis=0), _PER_ROW, axis=1)]
+    around = around.reshape(-1)
     ranks = [round(share * (len(around) - 1)) for share in (0.25, 0.75)]
     low, high = np.partition(around, ranks)[ranks]
-    return _Level(means=means, sigma=float(high - low) * SIGMA_PER_QUARTILE_RANGE)
+    return float(high - low) * SIGMA_PER_QUARTILE_RANGE
 
 
 def _largest_rise(band: NDArray[Any], means: NDArray[np.int32]) -> int:
-    """By how much the brightest pixel of any block is above the darkest block around, in digital numbers."""
+    return int(_rises(band, means).max())
+
+
+def _rises(band: NDArray[Any], means: NDArray[np.int32]) -> NDArray[np.int32]:
+    """By how much the brightest pixel of each block is above the darkest block around it, in digital numbers."""
     rows, columns = means.shape
     tops = band.reshape(rows, BLOCK_PX, -1).max(axis=1).reshape(rows, columns, BLOCK_PX).max(axis=2)
     around = np.pad(means, 1, mode="edge")
     darkest = np.minimum(np.minimum(around[:-2], around[1:-1]), around[2:])
     darkest = np.minimum(np.minimum(darkest[:, :-2], darkest[:, 1:-1]), darkest[:, 2:])
-    return int((tops - darkest).max())
+    return np.asarray(tops - darkest, dtype=np.int32)

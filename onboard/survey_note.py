@@ -20,7 +20,7 @@ from downlink.scene import FiniteFloat, SceneSummary, TileOutcome
 from onboard.coding_forecast import BlockForecast
 from onboard.detection import Detection
 from onboard.errors import SurveyNoteError
-from onboard.processed_scene import ProcessedScene
+from onboard.processed_scene import GateName, ProcessedScene
 
 NOTE_VERSION: Final = 1
 
@@ -103,7 +103,8 @@ class NotedTile(_NotePart):
     """As in the summary."""
     cloud_fraction: Share | None = None
     detections: Annotated[int, Field(ge=0)] = 0
-    is_gated: bool = False
+    gate: GateName | None = None
+    """Which gate left nothing of it to search."""
     forecast: NotedForecast | None = None
     """Of a tile that was put into the raw store."""
 
@@ -143,7 +144,7 @@ class SurveyNote(_NotePart):
                     outcome=report.outcome,
                     cloud_fraction=report.cloud_fraction,
                     detections=report.detections,
-                    is_gated=report.is_gated,
+                    gate=report.gate,
                     forecast=forecasts.get(report.tile.index),
                 )
                 for report in scene.tiles

@@ -1,6 +1,7 @@
-"""Works ahead of its consumer in one thread (edge): the next tiles are read, screened and packed while this one is searched.
+"""Works ahead of its consumer: the next tiles are read, screened and packed in threads (edge) while this one is searched, and the
+network is begun on the next before this one is done.
 
-What runs in the thread should be GDAL, numpy or zstd work: these let the consumer's thread run meanwhile.
+What runs in a thread should be GDAL, numpy or zstd work: these let the consumer's thread run meanwhile.
 """
 
 from collections import deque
@@ -12,21 +13,25 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def tile_ahead(work: Callable[[Item], Result], items: Iterable[Item], *, ahead: int) -> Generator[Result, None, None]:
-    """`work(item)` for each of `items`, in their order, done in one thread up to `ahead` items before they are asked for.
+def tile_ahead(
+    work: Callable[[Item], Result], items: Iterable[Item], *, ahead: int, threads: int = 1
+) -> Generator[Result, None, None]:
+    """`work(item)` for each of `items`, in their order, done in `threads` threads up to `ahead` items before they are asked for.
 
     Items are taken in the consumer's thread, when there is room for one more. An exception of `work` is raised in place of its
     result and ends the iteration. However it ends (close it with `contextlib.closing` where it may not come to its end), the
-    thread is over with it: the item in work is finished, those that wait are not begun. Raises ValueError for `ahead` below 1.
+    threads are over with it: items in work are finished, those that wait are not begun. Raises ValueError for `ahead` or `threads` below 1.
     """
-    if ahead < 1:
-        raise ValueError(f"cannot work {ahead} items ahead; give 1 or more")
-    return _results(work, items, ahead)
+    if ahead < 1 or threads < 1:
+        raise ValueError(f"cannot work {ahead} items ahead in {threads} threads; give 1 or more")
+    return _results(work, items, ahead, threads)
 
 
-def _results(work: Callable[[Item], Result], items: Iterable[Item], ahead: int) -> Generator[Result, None, None]:
+def _results(
+    work: Callable[[Item], Result], items: Iterable[Item], ahead: int, threads: int
+) -> Generator[Result, None, None]:
     waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="tile-ahead") as thread:
+    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="tile-ahead") as thread:
         try:
             for item in items:
                 waiting.append(thread.submit(work, item))
@@ -37,3 +42,16 @@ def _results(work: Callable[[Item], Result], items: Iterable[Item], ahead: int) 
         finally:
             for future in waiting:
                 future.cancel()
+
+
+def begun_ahead(
+    begin: Callable[[Item], Result], items: Iterable[Item], *, ahead: int
+) -> Generator[tuple[Item, Result], None, None]:
+    """Each of `items`, in order, with what `begin(item)` gave, called in the consumer's own thread up to `ahead` items before; 0: in its
+    turn."""
+    begun: deque[tuple[Item, Result]] = deque()
+    for item in items:
+        begun.append((item, begin(item)))
+        if len(begun) > ahead:
+            yield begun.popleft()
+    yield from begun

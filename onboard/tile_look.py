@@ -1,10 +1,11 @@
-"""Tiles as the survey sees them: read, screened, judged by the sea gate; one after the other, or ahead of whoever searches them and
+"""Tiles as the survey sees them: read, screened, judged by the gates; one after the other, or ahead of whoever searches them and
 then packed for the raw store too."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
@@ -16,13 +17,22 @@ from onboard.errors import TileReadError
 from onboard.governor import Decision, Effort
 from onboard.processed_scene import PipelineSettings, TileReport
 from onboard.raw_codec import encode_raw
-from onboard.screening import Screening, screen
+from onboard.screening import Screening, ScreeningSettings, screen
 from onboard.sea_gate import GateVerdict, may_hold_objects
+from onboard.search_windows import SearchPlan, plan_search
 from onboard.sensor_frame import SensorFrame
 from onboard.tile_ahead import tile_ahead
 from onboard.tiles import TileWindow
 
 _Decided = tuple[TileWindow, Decision]
+LOOKING_THREADS: Final = 2
+"""Over empty sea there is nothing else to do."""
+JUDGED_BANDS: Final = 6
+"""Bands of which the sea gate's three are half: more may hold what these do not show."""
+MOSTLY_VALID: Final = 0.5
+"""Share of valid pixels from which the gate's look at the others stands for the tile."""
+DARK_WATER_DN: Final = 1000.0
+"""Brighter than the median of any band of what the gate stops."""
 Charge = Callable[[EnergyStep, float], AbstractContextManager[None]]
 
 
@@ -41,15 +51,15 @@ class TileLook:
     """A tile that was read, screened and found worth keeping."""
 
     padded: np.ndarray
-    """(bands, height, width) with the halo."""
+    """(bands, height, width) with the halo, the offset of the digital numbers taken off: what the detector sees."""
     core: np.ndarray
-    """(bands, height, width) of the tile alone."""
+    """(bands, height, width) of the tile alone, as the sensor gave it."""
     valid: np.ndarray
     """(height, width) of the tile."""
     screening: Screening
     """Outcome KEPT."""
-    verdict: GateVerdict
-    """Whether the tile may hold objects."""
+    plan: SearchPlan
+    """Where it may hold objects."""
     packed: PackedTile | None = None
     """None where it was not looked at ahead."""
 
@@ -77,7 +87,7 @@ def looks(
 ) -> Generator[DecidedTile, None, None]:
     """The tiles of a frame in order, each after the energy port has decided on it.
 
-    With `ahead` above 0 so many are decided on, read, screened and packed, in a thread of their own, before they are asked for. A meter
+    With `ahead` above 0 so many are decided on, read, screened and packed, in threads of their own, before they are asked for. A meter
     that measures then finds that work in whatever step goes on meanwhile, or in INGEST while it is waited for: the sum is right.
     Close the iterator where it may not come to its end: until then the frame belongs to it.
     """
@@ -124,7 +134,7 @@ def _ahead(
     for _ in range(ahead):
         decide_next()
     # Decided before it is waited for: a decision may take its time, and that is nothing to be paid for.
-    with closing(tile_ahead(looked, begun(), ahead=ahead)) as results:
+    with closing(tile_ahead(looked, begun(), ahead=ahead, threads=min(ahead, LOOKING_THREADS))) as results:
         while waited_for:
             decide_next()
             tile, decision = waited_for.popleft()
@@ -155,10 +165,11 @@ def look(frame: SensorFrame, tile: TileWindow, *, settings: PipelineSettings, ch
     except TileReadError as error:
         return TileReport(tile=tile, outcome=TileOutcome.UNREADABLE, reason=str(error))
     halo = settings.halo_px
-    core = padded[:, halo : halo + tile.core.height, halo : halo + tile.core.width]
+    inside = (slice(None), slice(halo, halo + tile.core.height), slice(halo, halo + tile.core.width))
     with charge(EnergyStep.SCREEN, mpix):
-        reflectance = reflectance_of(core, settings.dn_offset)
-        screening = screen(reflectance, valid, frame.band_names, settings.screening)
+        reflectance = reflectance_of(padded, settings.dn_offset)
+        verdict = may_hold_objects(reflectance[inside], valid, frame.band_names, settings.sea_gate)
+        screening = screened(reflectance[inside], valid, frame.band_names, settings.screening, verdict)
         if screening.outcome is not TileOutcome.KEPT:
             return TileReport(
                 tile=tile,
@@ -166,8 +177,44 @@ def look(frame: SensorFrame, tile: TileWindow, *, settings: PipelineSettings, ch
                 reason=screening.reason,
                 cloud_fraction=screening.cloud_fraction,
             )
-        verdict = may_hold_objects(reflectance, valid, frame.band_names, settings.sea_gate)
-    return TileLook(padded=padded, core=core, valid=valid, screening=screening, verdict=verdict)
+        plan = SearchPlan(windows=(), gate="sea", reason=verdict.reason)
+        if verdict.passes:
+            plan = plan_search(
+                reflectance,
+                valid,
+                frame.band_names,
+                halo_px=halo,
+                sea_gate=settings.sea_gate,
+                land_gate=settings.land_gate,
+            )
+    return TileLook(padded=reflectance, core=padded[inside], valid=valid, screening=screening, plan=plan)
+
+
+def screened(
+    pixels: np.ndarray,
+    valid: np.ndarray,
+    band_names: tuple[str, ...],
+    settings: ScreeningSettings,
+    verdict: GateVerdict,
+) -> Screening:
+    """The screen of a tile, shortened where the sea gate has seen all of it.
+
+    Water that it stops is dark and has nothing bright in it, so it is neither cloud nor saturated, and where it is rough beyond doubt it
+    is not blank: no other look at its pixels can say anything else.
+    """
+    valid_fraction = int(np.count_nonzero(valid)) / valid.size
+    blank_dn = max(settings.blank_sigma_dn[1], settings.blank_relative_sigma * DARK_WATER_DN)
+    is_sea = not verdict.passes and verdict.texture_dn > 2 * blank_dn and len(pixels) <= JUDGED_BANDS
+    if not is_sea or valid_fraction < max(MOSTLY_VALID, settings.min_valid_fraction):
+        return screen(pixels, valid, band_names, settings)
+    return Screening(
+        valid_fraction=valid_fraction,
+        saturated_fraction=0.0,
+        texture_dn=verdict.texture_dn,
+        cloud_fraction=0.0,
+        outcome=TileOutcome.KEPT,
+        reason=f"kept: {100 * valid_fraction:.1f} % valid, texture {verdict.texture_dn:.1f} DN, open sea without cloud",
+    )
 
 
 def packed(looked: TileLook, quality_percent: Sequence[float]) -> PackedTile:

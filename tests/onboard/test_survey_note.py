@@ -17,9 +17,9 @@ GOLDEN_START = (
 )
 GOLDEN_END = (
     b'"detections":[{"class_id":0,"confidence":0.875,"corners_px":[[1.5,2.0],[9.5,2.0],[9.5,6.25],[1.5,6.25]]}],'
-    b'"tiles":[{"reason":"kept: tile 0","outcome":"kept","cloud_fraction":0.125,"detections":0,"is_gated":false,'
+    b'"tiles":[{"reason":"kept: tile 0","outcome":"kept","cloud_fraction":0.125,"detections":0,"gate":null,'
     b'"forecast":{"size_bytes":[60,700],"mse":[311.5,0.0],"points":0.5}},'
-    b'{"reason":"kept: tile 1","outcome":"kept","cloud_fraction":0.125,"detections":0,"is_gated":false,'
+    b'{"reason":"kept: tile 1","outcome":"kept","cloud_fraction":0.125,"detections":0,"gate":null,'
     b'"forecast":{"size_bytes":[60,700],"mse":[311.5,0.0],"points":0.5}}],'
     b'"notes":["a note of the file"],"dn_offset":1000,"drawn":null}'
 )
