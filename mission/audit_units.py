@@ -56,5 +56,12 @@ def painted_units(units: tuple[AuditedUnit, ...]) -> Iterator[tuple[AuditedUnit,
             limits[unit.scene] = stretch_limits(
                 np.concatenate([one.rgb for one in same], axis=1), np.concatenate([one.valid for one in same])
             )
-        own = detail_limits(stretch_limits(unit.rgb, unit.valid), limits[unit.scene])
-        yield unit, stretched(unit.rgb, own)
+        yield unit, stretched(unit.rgb, detail_limits(_up_to_the_brightest(unit), limits[unit.scene]))
+
+
+def _up_to_the_brightest(unit: AuditedUnit) -> Limits:
+    """The limits of one cell. Its brightest pixel is inside: it may be all that there is of a boat."""
+    limits = stretch_limits(unit.rgb, unit.valid)
+    if unit.valid.any():
+        limits[:, 1] = np.maximum(limits[:, 1], unit.rgb[:, unit.valid].max(axis=1))
+    return limits
