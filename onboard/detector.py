@@ -117,7 +117,7 @@ class InferenceEngine(Protocol):
     """Runs the network on images."""
 
     def candidates(self, image: np.ndarray, min_score: float) -> np.ndarray:
-        """(channels, height, width) float32 to (n, 6): centre x, centre y, width, height, angle in radians, raw score.
+        """(channels, height, width) float32 to (n, 7): centre x, centre y, width, height, angle in radians, raw score, class.
 
         Only candidates of at least `min_score`; duplicates may remain.
         """
@@ -173,10 +173,10 @@ class TileDetector:
         if not len(candidates):
             return []
         corners = corners_of(candidates[:, :5])
-        kept = suppress_duplicates(corners, np.zeros(len(corners), dtype=np.int64))
+        kept = suppress_duplicates(corners, candidates[:, 6].astype(np.int64))
         confidences = self._model.calibration.confidence_of(candidates[kept, 5])
-        corners = corners[kept] + (window.col, window.row)
-        return [_detection(box, confidence) for box, confidence in zip(corners, confidences, strict=True)]
+        found = zip(corners[kept] + (window.col, window.row), confidences, candidates[kept, 6], strict=True)
+        return [_detection(box, confidence, int(class_id)) for box, confidence, class_id in found]
 
     def _filled(self, image: np.ndarray) -> np.ndarray:
         """Repeat the last row and column of an image that is smaller than what the network takes."""
@@ -219,7 +219,7 @@ def verified_files(model_dir: Path, model: DetectorModel, engine: EngineName) ->
             f"choose one of {', '.join(sorted(model.files))} or export it with `python -m onboard.training export`",
             engine=engine,
         )
-    return [_verified(model_dir / name, expected) for name, expected in listed.items()]
+    return [verified_file(model_dir / name, expected) for name, expected in listed.items()]
 
 
 def load_detector(
@@ -235,12 +235,18 @@ def load_detector(
         )
     model = read_model(model_dir)
     path = verified_files(model_dir, model, engine)[0]
+    return TileDetector(model, open_engine(path, engine, threads=threads), threshold=threshold)
+
+
+def open_engine(path: Path, engine: EngineName, *, threads: int) -> InferenceEngine:
+    """One network file in an engine that takes its format. Raises EngineError when the engine is not installed."""
     module_name, class_name = _ENGINE_MODULES[engine]
-    opened = getattr(importlib.import_module(module_name), class_name)(path, threads=threads)
-    return TileDetector(model, opened, threshold=threshold)
+    opened: InferenceEngine = getattr(importlib.import_module(module_name), class_name)(path, threads=threads)
+    return opened
 
 
-def _verified(path: Path, expected: str) -> Path:
+def verified_file(path: Path, expected: str) -> Path:
+    """`path`, if its SHA-256 is the expected one; raises ModelFileError."""
     try:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
@@ -260,6 +266,6 @@ def _verified(path: Path, expected: str) -> Path:
     return path
 
 
-def _detection(corners: np.ndarray, confidence: float) -> Detection:
+def _detection(corners: np.ndarray, confidence: float, class_id: int) -> Detection:
     first, second, third, fourth = ((float(x), float(y)) for x, y in corners)
-    return Detection(class_id=0, confidence=float(confidence), corners_px=(first, second, third, fourth))
+    return Detection(class_id=class_id, confidence=float(confidence), corners_px=(first, second, third, fourth))

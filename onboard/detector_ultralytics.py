@@ -48,7 +48,7 @@ class UltralyticsEngine:
         )
         found = results[0].obb
         boxes = found.xywhr.double().numpy().reshape(-1, 5)
-        return np.column_stack([boxes, found.conf.double().numpy()])
+        return np.column_stack([boxes, found.conf.double().numpy(), found.cls.double().numpy()])
 
     def submit(self, image: np.ndarray, min_score: float) -> Callable[[], np.ndarray]:
         found = self.candidates(image, min_score)

@@ -5,6 +5,7 @@ OnboardError
     +-- DetectorInputError   a scene lacks bands the detector needs, or has another type of number
     +-- ModelFileError       a model file is absent, or its hash is not the one model.json promises
     +-- EngineError          an inference engine is unknown, or not installed
++-- LabelledDataError    labelled images that cannot be judged or learned from
 +-- WaterBandsError      a scene lacks the bands that tell water from land
 +-- PolicyError              a policy file is absent, not TOML, or asks for what does not exist
 +-- StoreError               a store on board was asked for something it does not hold
@@ -44,6 +45,15 @@ class DetectorInputError(DetectorError):
         super().__init__(message)
         self.present = present
         self.needed = needed
+
+
+class LabelledDataError(OnboardError):
+    """Images, labels or classes of a labelled folder are absent or wrong."""
+
+    def __init__(self, message: str, *, path: Path, line: int | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.line = line
 
 
 class WaterBandsError(OnboardError):

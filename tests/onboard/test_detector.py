@@ -9,6 +9,7 @@ import pytest
 
 from onboard.detector import PlattCalibration, TileDetector, load_detector, read_model
 from onboard.errors import DetectorInputError, EngineError, ModelFileError, OnboardError
+from onboard.network_output import candidates_of
 
 MODEL_DIR = Path(__file__).resolve().parents[2] / "onboard" / "models" / "ship_s2"
 BANDS = ("B02", "B03", "B04", "B08")
@@ -180,7 +181,7 @@ def test_flight_engines_import_neither_torch_nor_opencv():
 
 class FixedEngine:
     def __init__(self, rows):
-        self.rows = np.array(rows, dtype=np.float64).reshape(-1, 6)
+        self.rows = np.array(rows, dtype=np.float64).reshape(-1, 7)
 
     def candidates(self, image, min_score):
         return self.rows
@@ -189,7 +190,7 @@ class FixedEngine:
 def test_scores_are_calibrated_and_cut_at_the_threshold():
     calibration = PlattCalibration(slope=2.0, intercept=-1.0)
     model = read_model(MODEL_DIR).model_copy(update={"calibration": calibration, "threshold": 0.5})
-    rows = [[50, 60, 20, 6, 0.3, 0.9], [200, 60, 20, 6, 0.3, 0.55], [51, 60, 20, 6, 0.3, 0.8]]
+    rows = [[50, 60, 20, 6, 0.3, 0.9, 0], [200, 60, 20, 6, 0.3, 0.55, 0], [51, 60, 20, 6, 0.3, 0.8, 0]]
     found = TileDetector(model, FixedEngine(rows)).detect(np.zeros((4, 640, 640), np.uint16), BANDS)
     # logit(0.9) = ln 9: 1 / (1 + exp(-(2 ln 9 - 1))) = 81 / (81 + e); 0.55 falls to 0.35, the third is a duplicate.
     assert [d.confidence for d in found] == pytest.approx([81 / (81 + np.e)])
@@ -197,6 +198,21 @@ def test_scores_are_calibrated_and_cut_at_the_threshold():
     assert found[0].length_px == pytest.approx(20)
     everything = TileDetector(model, FixedEngine(rows), threshold=0.3).detect(np.zeros((4, 640, 640), np.uint16), BANDS)
     assert len(everything) == 2
+
+
+def test_objects_of_two_classes_in_one_place_are_two_and_carry_their_class():
+    model = read_model(MODEL_DIR).model_copy(update={"classes": ("ship", "wake"), "threshold": 0.1})
+    rows = [[50, 60, 20, 6, 0.3, 0.9, 1], [51, 60, 20, 6, 0.3, 0.8, 0], [52, 60, 20, 6, 0.3, 0.7, 1]]
+    found = TileDetector(model, FixedEngine(rows)).detect(np.zeros((4, 640, 640), np.uint16), BANDS)
+    assert [(d.class_id, d.center_px[0]) for d in found] == [(1, pytest.approx(50)), (0, pytest.approx(51))]
+
+
+def test_the_likeliest_class_of_each_cell_is_its_own():
+    # Rows: x, y, width, height, three classes, angle; a column is a cell.
+    output = np.array([[5, 15], [6, 16], [7, 17], [3, 4], [0.2, 0.01], [0.1, 0.02], [0.6, 0.03], [0.4, 0.5]])[None]
+    assert candidates_of(output, 0.05).tolist() == [[5, 6, 7, 3, 0.4, 0.6, 2]]
+    assert candidates_of(output, 0.03)[:, 6].tolist() == [2, 2]
+    assert candidates_of(output, 0.7).shape == (0, 7)
 
 
 def test_score_of_inverts_confidence_of():
