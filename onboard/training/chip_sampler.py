@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
-from onboard.network_input import compress_above_dark, dark_level
+from onboard.network_input import TRUE_COLOUR_DN_PER_COUNT, compress_above_dark, dark_level
 from onboard.training.augmentation import is_calm, paste_ship, vary_radiometry
 from onboard.training.labelled_scene import LabelledScene
 
@@ -28,6 +28,8 @@ class ChipBatch:
     """(ships, 5) float32 centre x, centre y, long side, short side in pixels, angle in radians [-pi/4, 3pi/4)."""
     chip_index: np.ndarray
     """(ships,) int64, which chip each box belongs to."""
+    classes: np.ndarray
+    """(ships,) int64 class of each box."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,13 +37,14 @@ class _ShipCutout:
     contrast: np.ndarray
     mask: np.ndarray
     corners_px: np.ndarray
+    class_id: int
 
 
 class ChipSampler:
     """An endless, seeded source of augmented chips."""
 
     def __init__(self, scenes: Sequence[LabelledScene], *, bands: tuple[str, ...], chip_px: int, seed: int) -> None:
-        self._scenes = tuple(scenes)
+        self._scenes = tuple(_in_digital_numbers(scene) for scene in scenes)
         self._bands = bands
         self._chip_px = chip_px
         self._rng = np.random.default_rng(seed)
@@ -57,15 +60,15 @@ class ChipSampler:
     def batch(self, chips: int) -> ChipBatch:
         """Draw `chips` chips."""
         drawn = [self.chip() for _ in range(chips)]
-        index = np.concatenate([np.full(len(corners), i, np.int64) for i, (_, corners) in enumerate(drawn)])
         return ChipBatch(
-            images=np.stack([pixels for pixels, _ in drawn]),
-            boxes=boxes_of_corners(np.concatenate([corners for _, corners in drawn])),
-            chip_index=index,
+            images=np.stack([image for image, _, _ in drawn]),
+            boxes=boxes_of_corners(np.concatenate([corners for _, corners, _ in drawn])),
+            chip_index=np.concatenate([np.full(len(corners), i, np.int64) for i, (_, corners, _) in enumerate(drawn)]),
+            classes=np.concatenate([classes for _, _, classes in drawn]),
         )
 
-    def chip(self) -> tuple[np.ndarray, np.ndarray]:
-        """One chip: (bands, size, size) float32 network input and (ships, 4, 2) corners in it."""
+    def chip(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """One chip: (bands, size, size) float32 network input, (ships, 4, 2) corners in it, and their (ships,) classes."""
         index, centre = self._place()
         scene = self._scenes[index]
         matrix = self._turn(centre)
@@ -75,11 +78,12 @@ class ChipSampler:
             scene.pixels, warp, (self._chip_px, self._chip_px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         ).astype(np.float32)
         corners = scene.ships_px @ matrix[:, :2].T + matrix[:, 2]
-        corners = corners[self._visible(corners)]
+        visible = self._visible(corners)
+        corners, classes = corners[visible], scene.classes[visible]
         if self._cutouts and self._rng.random() < 0.35:
-            corners = self._paste(pixels, corners)
+            corners, classes = self._paste(pixels, corners, classes)
         seen, dark = vary_radiometry(pixels, self._dark[index], self._bands, rng=self._rng)
-        return compress_above_dark(seen.transpose(2, 0, 1), dark), corners
+        return compress_above_dark(seen.transpose(2, 0, 1), dark), corners, classes
 
     def _place(self) -> tuple[int, np.ndarray]:
         rng = self._rng
@@ -116,8 +120,8 @@ class ChipSampler:
         inside = ((points >= 0) & (points < self._chip_px)).all(axis=2)
         return np.asarray(inside.mean(axis=1) >= _MIN_VISIBLE)
 
-    def _paste(self, pixels: np.ndarray, corners: np.ndarray) -> np.ndarray:
-        """Paste up to three ships on calm water of `pixels` (in place); returns all corners."""
+    def _paste(self, pixels: np.ndarray, corners: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Paste up to three ships on calm water of `pixels` (in place); returns all corners and classes."""
         rng = self._rng
         for _ in range(int(rng.integers(1, 4))):
             cutout = self._cutouts[rng.integers(len(self._cutouts))]
@@ -129,7 +133,15 @@ class ChipSampler:
             contrast = cutout.contrast * np.float32(rng.uniform(0.6, 1.2))
             if paste_ship(pixels, contrast, cutout.mask, row, col):
                 corners = np.concatenate([corners, moved[None]])
-        return corners
+                classes = np.append(classes, cutout.class_id)
+        return corners, classes
+
+
+def _in_digital_numbers(scene: LabelledScene) -> LabelledScene:
+    """An 8-bit scene on the scale that the detector reads it on; any other as it is."""
+    if scene.pixels.dtype != np.uint8:
+        return scene
+    return replace(scene, pixels=np.round(scene.pixels * TRUE_COLOUR_DN_PER_COUNT).astype(np.uint16))
 
 
 def coast_points(pixels: np.ndarray, step_px: int = 8) -> np.ndarray:
@@ -155,7 +167,7 @@ def _cut_out_ships(scene: LabelledScene, margin_px: int = 6) -> list[_ShipCutout
     """Ships that lie alone on calm water, as contrast against that water."""
     cutouts = []
     height, width = scene.pixels.shape[:2]
-    for corners in scene.ships_px:
+    for corners, class_id in zip(scene.ships_px, scene.classes, strict=True):
         low = np.floor(corners.min(axis=0)).astype(int) - margin_px
         high = np.ceil(corners.max(axis=0)).astype(int) + margin_px
         if (low < 0).any() or high[0] > width or high[1] > height:
@@ -169,5 +181,7 @@ def _cut_out_ships(scene: LabelledScene, margin_px: int = 6) -> list[_ShipCutout
         if len(around) < 20 or not is_calm(around[None]):
             continue
         mask = cv2.GaussianBlur(near.astype(np.float32), (0, 0), 1.0)
-        cutouts.append(_ShipCutout(contrast=patch - np.median(around, axis=0), mask=mask, corners_px=moved))
+        cutouts.append(
+            _ShipCutout(contrast=patch - np.median(around, axis=0), mask=mask, corners_px=moved, class_id=int(class_id))
+        )
     return cutouts

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import importlib
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -68,11 +69,11 @@ def fine_stride_layout() -> dict[str, Any]:
     }
 
 
-def build_network(layout: dict[str, Any] | str) -> Network:
+def build_network(layout: dict[str, Any] | str, *, channels: int = 3, classes: Sequence[str] = ("ship",)) -> Network:
     """A network with fresh weights (from torch's own seed), in channels-last order, ready for training."""
-    network = tasks.OBBModel(layout, ch=3, nc=1, verbose=False)
+    network = tasks.OBBModel(layout, ch=channels, nc=len(classes), verbose=False)
     network.args = settings.IterableSimpleNamespace(**{**settings.DEFAULT_CFG_DICT, "task": "obb"})
-    network.names = {0: "ship"}
+    network.names = dict(enumerate(classes))
     return network.to(memory_format=torch.channels_last)
 
 
@@ -100,13 +101,20 @@ def save_checkpoint(network: Network, path: Path, *, notes: dict[str, Any]) -> N
     )
 
 
-def resume_network(path: Path) -> Network:
-    """The network of a checkpoint, ready to be trained further."""
-    network = load_network(path)
-    network.args = settings.IterableSimpleNamespace(**{**settings.DEFAULT_CFG_DICT, "task": "obb"})
-    for parameter in network.parameters():
-        parameter.requires_grad = True
-    return network.to(memory_format=torch.channels_last)
+def resume_network(path: Path, *, channels: int = 3, classes: Sequence[str] = ("ship",)) -> Network:
+    """A network ready to be trained further from the weights of a checkpoint.
+
+    Layers that the other number of channels or classes makes another shape start fresh.
+    """
+    network = build_network(fine_stride_layout(), channels=channels, classes=classes)
+    held, fresh = load_network(path).state_dict(), network.state_dict()
+    fitting = {name: value for name, value in held.items() if name in fresh and value.shape == fresh[name].shape}
+    if not fitting:
+        raise ValueError(
+            f"{path} holds no layer of this network; leave out --start-from, or name a checkpoint made here"
+        )
+    network.load_state_dict(fitting, strict=False)
+    return network
 
 
 def load_network(path: Path) -> Network:

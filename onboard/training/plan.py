@@ -18,6 +18,10 @@ INPUT_KIND: InputKind = "sqrt_above_dark"
 class TrainingPlan:
     """How long and how hard to train."""
 
+    bands: tuple[str, ...] = BANDS
+    """What the network sees, in the order of its channels."""
+    classes: tuple[str, ...] = ("ship",)
+    """Names of the classes, by number."""
     steps: int = 1000
     """Optimizer steps."""
     batch: int = 16

@@ -19,11 +19,11 @@ def write_chips(sampler: ChipSampler, count: int, out_dir: Path) -> None:
     drawn = [sampler.chip() for _ in range(count)]
     np.savez_compressed(
         out_dir / "chips.npz",
-        images=np.stack([image for image, _ in drawn]).astype(np.float16),
-        boxes=boxes_of_corners(np.concatenate([corners for _, corners in drawn])),
-        chip_index=np.concatenate([np.full(len(corners), i) for i, (_, corners) in enumerate(drawn)]),
+        images=np.stack([image for image, _, _ in drawn]).astype(np.float16),
+        boxes=boxes_of_corners(np.concatenate([corners for _, corners, _ in drawn])),
+        chip_index=np.concatenate([np.full(len(corners), i) for i, (_, corners, _) in enumerate(drawn)]),
     )
-    cv2.imwrite(str(out_dir / "chips.png"), contact_sheet(drawn))
+    cv2.imwrite(str(out_dir / "chips.png"), contact_sheet([(image, corners) for image, corners, _ in drawn]))
 
 
 def contact_sheet(drawn: list[tuple[np.ndarray, np.ndarray]], *, columns: int = 6, zoom: int = 2) -> np.ndarray:

@@ -14,7 +14,7 @@ import numpy as np
 from onboard.training.chip_sampler import ChipBatch, ChipSampler
 from onboard.training.labelled_scene import LabelledScene
 from onboard.training.network import Network, build_network, fine_stride_layout, resume_network, torch
-from onboard.training.plan import BANDS, TrainingPlan, learning_rate_at
+from onboard.training.plan import TrainingPlan, learning_rate_at
 
 
 def train(
@@ -27,12 +27,13 @@ def train(
     """Train on `scenes`, from scratch or from a checkpoint; returns the averaged network in evaluation mode."""
     torch.manual_seed(plan.seed)
     torch.set_num_threads(plan.threads)
-    network = resume_network(start_from) if start_from else build_network(fine_stride_layout())
+    shape = {"channels": len(plan.bands), "classes": plan.classes}
+    network = resume_network(start_from, **shape) if start_from else build_network(fine_stride_layout(), **shape)
     network.train()
     averaged = copy.deepcopy(network).eval()
     loss_of = network.init_criterion()
     optimizer = _optimizer(network, plan)
-    sampler = ChipSampler(scenes, bands=BANDS, chip_px=plan.chip_px, seed=plan.seed)
+    sampler = ChipSampler(scenes, bands=plan.bands, chip_px=plan.chip_px, seed=plan.seed)
     recent: list[float] = []
     started = time.monotonic()
     with ThreadPoolExecutor(max_workers=1) as drawer:
@@ -69,7 +70,7 @@ def _step(network: Network, loss_of: Any, optimizer: Any, batch: ChipBatch) -> f
     boxes = torch.from_numpy(batch.boxes) / torch.tensor([size, size, size, size, 1.0])
     targets = {
         "batch_idx": torch.from_numpy(batch.chip_index).float(),
-        "cls": torch.zeros(len(boxes), 1),
+        "cls": torch.from_numpy(batch.classes).float()[:, None],
         "bboxes": boxes,
     }
     with torch.autocast("cpu", torch.bfloat16):

@@ -39,7 +39,7 @@ def test_labels_follow_the_pixels_through_turns_zooms_flips_and_pastes():
     sampler = ChipSampler([scene()], bands=BANDS, chip_px=160, seed=5)
     inside_levels, outside_levels, seen = [], [], 0
     for _ in range(40):
-        pixels, corners = sampler.chip()
+        pixels, corners, _ = sampler.chip()
         near_infrared = pixels[0] ** 2
         mask, halo = (np.zeros(near_infrared.shape, np.uint8) for _ in range(2))
         for box in corners:
