@@ -69,7 +69,7 @@ def train_fold(number: int, data: Path, work: Path, first: Path) -> None:
             _train(seen, replace(plan, seed=plan.seed + number), first, checkpoint)
         first = checkpoint
     if held_out:
-        judged = [judge_port(first, scene, number) for scene in scenes if scene.port in held_out]
+        judged = [judge_port(first, scene, number, plan=ROUNDS[-1]) for scene in scenes if scene.port in held_out]
         write_held_out(judged, work / f"held_out_{number}.json")
 
 

@@ -105,7 +105,7 @@ def _crossval(options: argparse.Namespace) -> None:
 
     scenes, generated, plan = _read(options)
     cross_validate(
-        scenes, generated, plan, options.work, folds=options.folds, start_from=options.start_from, report=_say
+        scenes, generated, plan, options.work, numbers=options.folds, start_from=options.start_from, report=_say
     )
 
 

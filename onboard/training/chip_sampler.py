@@ -74,9 +74,7 @@ class ChipSampler:
         matrix = self._turn(centre)
         to_pixel_centres = matrix @ np.array([0.5, 0.5, 1.0]) - 0.5
         warp = np.column_stack([matrix[:, :2], to_pixel_centres])
-        pixels = cv2.warpAffine(
-            scene.pixels, warp, (self._chip_px, self._chip_px), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
-        ).astype(np.float32)
+        pixels = _warped(scene.pixels, warp, self._chip_px)
         corners = scene.ships_px @ matrix[:, :2].T + matrix[:, 2]
         visible = self._visible(corners)
         corners, classes = corners[visible], scene.classes[visible]
@@ -135,6 +133,18 @@ class ChipSampler:
                 corners = np.concatenate([corners, moved[None]])
                 classes = np.append(classes, cutout.class_id)
         return corners, classes
+
+
+def _warped(pixels: np.ndarray, warp: np.ndarray, side_px: int) -> np.ndarray:
+    """(side, side, bands) float32 of (height, width, bands); OpenCV warps four bands at a time."""
+    parts = [
+        cv2.warpAffine(
+            np.ascontiguousarray(pixels[..., first : first + 4]), warp, (side_px, side_px),
+            flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE,
+        ).reshape(side_px, side_px, -1)
+        for first in range(0, pixels.shape[2], 4)
+    ]  # fmt: skip
+    return np.concatenate(parts, axis=2).astype(np.float32)
 
 
 def _in_digital_numbers(scene: LabelledScene) -> LabelledScene:
