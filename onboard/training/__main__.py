@@ -135,15 +135,18 @@ def _calibrate(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     from onboard.training.calibrate import operating_point
     from onboard.training.crossval import read_held_out
-    from onboard.training.export import export
+    from onboard.training.export import ModelAbout, export
     from onboard.training.labelled_scene import read_labelled_scenes
-    from onboard.training.plan import BANDS
+    from onboard.training.plan import BANDS, TrainingPlan
 
     point = operating_point(read_held_out(options.work))
     scenes = read_labelled_scenes(options.data, BANDS)
     names = ", ".join(scene.name for scene in scenes)
-    export(options.checkpoint, options.model, point, version=options.version,
-           training_data=f"sen2ships (MIT; contains modified Copernicus Sentinel data 2022-2023): {names}")  # fmt: skip
+    about = ModelAbout(
+        version=options.version,
+        training_data=f"sen2ships (MIT; contains modified Copernicus Sentinel data 2022-2023): {names}",
+    )
+    export(options.checkpoint, options.model, point, plan=TrainingPlan(), about=about)
     _say(f"wrote {options.model}")
 
 

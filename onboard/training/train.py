@@ -27,8 +27,11 @@ def train(
     """Train on `scenes`, from scratch or from a checkpoint; returns the averaged network in evaluation mode."""
     torch.manual_seed(plan.seed)
     torch.set_num_threads(plan.threads)
-    shape = {"channels": len(plan.bands), "classes": plan.classes}
-    network = resume_network(start_from, **shape) if start_from else build_network(fine_stride_layout(), **shape)
+    channels = len(plan.bands)
+    if start_from:
+        network = resume_network(start_from, channels=channels, classes=plan.classes)
+    else:
+        network = build_network(fine_stride_layout(), channels=channels, classes=plan.classes)
     network.train()
     averaged = copy.deepcopy(network).eval()
     loss_of = network.init_criterion()
