@@ -131,6 +131,7 @@ class CfarDetector:
     ) -> None:
         self._discriminant = weights.discriminant
         self._settings = settings or CfarSettings()
+        self._min_score = weights.calibration.score_of(weights.threshold if threshold is None else threshold)
         self._model = DetectorModel(
             name="cfar",
             version=weights.version,
@@ -139,7 +140,7 @@ class CfarDetector:
             dn_to_input="sqrt_above_dark",
             training_gsd_m=10.0,
             input_px=640,
-            threshold=weights.threshold if threshold is None else threshold,
+            threshold=weights.threshold,
             calibration=weights.calibration,
             files={},
             training_data=weights.training_data,
@@ -154,9 +155,7 @@ class CfarDetector:
         """As `onboard.detector.Detector.detect`."""
         found = candidates_in(pixels, band_names, self._settings)
         scores = self._discriminant.scores(found.evidence)
-        corners, scores = without_duplicates(
-            found.corners, scores, self._model.calibration.score_of(self._model.threshold)
-        )
+        corners, scores = without_duplicates(found.corners, scores, self._min_score)
         confidences = self._model.calibration.confidence_of(scores)
         return [_detection(box, confidence) for box, confidence in zip(corners, confidences, strict=True)]
 
