@@ -40,21 +40,38 @@ class Score:
 
 
 def match(corners: np.ndarray, scores: np.ndarray, ships: np.ndarray) -> np.ndarray:
-    """(n, 4, 2) detections with (n,) scores against (m, 4, 2) ships: (n,) bool, which detections are hits.
+    """(n, 4, 2) detections with (n,) scores against (m, 4, 2) ships: (n,) bool, which detections are hits."""
+    return np.asarray(ships_taken(corners, scores, ships) >= 0)
+
+
+def ships_taken(
+    corners: np.ndarray, scores: np.ndarray, ships: np.ndarray, *, may_be: np.ndarray | None = None
+) -> np.ndarray:
+    """As `match`: (n,) int64, the ship that each detection takes, -1 for none. `may_be` (n, m) bool allows pairs, as of one class.
 
     Greedy and one-to-one: the most confident detection takes the ship it overlaps most.
     """
-    hits = np.zeros(len(corners), dtype=bool)
+    taken_by = np.full(len(corners), -1, dtype=np.int64)
     if not len(corners) or not len(ships):
-        return hits
+        return taken_by
     affinity = _affinity(corners, ships)
+    if may_be is not None:
+        affinity = np.where(may_be, affinity, 0.0)
     taken = np.zeros(len(ships), dtype=bool)
     for index in np.argsort(-scores, kind="stable"):
         free = np.where(taken, 0.0, affinity[index])
         best = int(np.argmax(free))
         if free[best] > 0:
-            hits[index] = taken[best] = True
-    return hits
+            taken_by[index] = best
+            taken[best] = True
+    return taken_by
+
+
+def lie_on(corners: np.ndarray, objects: np.ndarray) -> np.ndarray:
+    """(n, 4, 2) detections and (m, 4, 2) objects: (n,) bool, whether a detection overlaps one as a hit must, however many do."""
+    if not len(corners) or not len(objects):
+        return np.zeros(len(corners), dtype=bool)
+    return np.asarray((_affinity(corners, objects) > 0).any(axis=1))
 
 
 def score_at(judged: Sequence[JudgedDetection], ships: int, threshold: float) -> Score:
