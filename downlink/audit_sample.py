@@ -6,14 +6,14 @@ by chance alone, with the share that is stated for its kind, so that the ground 
     bytes  field
     1      version, 1
     v      varint: side of a cell in pixels, 8 to 256
-    1      kinds k, 0 to 7, in ascending order
+    1      kinds k, 0 to 8, in ascending order
            k times:
     1        kind, see `DiscardKind`
     v        varint: units of this kind in the scene
     4        chance of each to be drawn, IEEE 754 single, above 0 and at most 1; 0 where none can be
     1        units drawn n
     n (v+v)  varints: row and column of the upper left pixel of each unit's cell, in the scene
-    2 + 14n  with kind 7 and n above 0: the candidates, an alert batch (`downlink.alerts`)
+    2 + 14n  with kind 8 and n above 0: the candidates, an alert batch (`downlink.alerts`)
     ..     with a unit drawn: step 0 of an image (`downlink.image_header`) whose window is one cell wide: the cells, one below the other,
            in the order above
 
@@ -53,7 +53,9 @@ class DiscardKind(IntEnum):
     """All land, no water within reach of a ship: no network looked."""
     POWER = 6
     """There was no energy to look at the tile, or to search it."""
-    BELOW_THRESHOLD = 7
+    GATED_PART = 7
+    """A part of a tile that the gates left out, while the rest of it was searched."""
+    BELOW_THRESHOLD = 8
     """A candidate of the detector, not certain enough to be reported."""
 
     @property

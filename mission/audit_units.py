@@ -17,6 +17,7 @@ KIND_NAMES: Final = {
     DiscardKind.SEA_GATE.label: "not searched: open sea",
     DiscardKind.LAND_GATE.label: "not searched: land",
     DiscardKind.POWER.label: "not searched: power",
+    DiscardKind.GATED_PART.label: "not searched: part of a tile",
     DiscardKind.BELOW_THRESHOLD.label: "candidate below the threshold",
 }
 """What a reader calls the kinds of discard."""

@@ -253,7 +253,7 @@ class AuditFigures(ReportPart):
     cells: MissFigures
     """All kinds but candidates together: cells of tiles that no network looked at."""
     by_kind: dict[str, MissFigures]
-    """`cloud`, `blank`, `saturated`, `sea_gate`, `land_gate`, `power`; `below_threshold` counts candidates."""
+    """`cloud`, `blank`, `saturated`, `sea_gate`, `land_gate`, `power`, `gated_part`; `below_threshold` counts candidates."""
     judged_by: dict[str, Count]
     """Units by who judged them: `truth`, `detector`, `person`."""
     awaiting: Count

@@ -53,12 +53,12 @@ def plan_audit(
     `candidates` are the detections below the threshold, in scene pixels, seams merged. Tiles without data and tiles that cannot be read
     are no discards: there is nothing in them to be missed. Nor are tiles that no detector can search at all.
     """
-    tiles: dict[DiscardKind, list[TileReport]] = {}
+    cells: dict[DiscardKind, list[tuple[int, int]]] = {}
     for report in reports:
         kind = _kind_of(report, is_searched=summary.model is not None)
         if kind is not None and rules.share_of(kind):
-            tiles.setdefault(kind, []).append(report)
-    populations = {kind: sum(_cell_count(report, rules.cell_px) for report in tiles[kind]) for kind in tiles}
+            cells.setdefault(kind, []).extend(_cells(report, rules.cell_px))
+    populations = {kind: len(places) for kind, places in cells.items() if places}
     candidates = [one for one in candidates if one.confidence >= rules.lowest_confidence]
     if candidates and rules.share_of(DiscardKind.BELOW_THRESHOLD):
         populations[DiscardKind.BELOW_THRESHOLD] = len(candidates)
@@ -72,7 +72,7 @@ def plan_audit(
         if kind is DiscardKind.BELOW_THRESHOLD:
             units = tuple(_candidate_unit(candidates[place], summary, rules.cell_px) for place in places)
         else:
-            units = tuple(_cell_unit(tiles[kind], place, rules.cell_px) for place in places)
+            units = tuple(AuditUnit(row=cells[kind][place][0], col=cells[kind][place][1]) for place in places)
         strata.append(AuditStratum(kind=kind, population=populations[kind], share=shares[kind], units=units))
     return AuditManifest(cell_px=rules.cell_px, strata=tuple(strata))
 
@@ -162,24 +162,30 @@ def _kind_of(report: TileReport, *, is_searched: bool) -> DiscardKind | None:
         return DiscardKind.LAND_GATE if report.gate == "land" else DiscardKind.SEA_GATE
     if report.outcome is TileOutcome.SCREENED:
         return DiscardKind.POWER if is_searched else None
+    if report.searched:
+        return DiscardKind.GATED_PART
     return _OF_OUTCOME.get(report.outcome)
 
 
-def _cell_count(report: TileReport, cell_px: int) -> int:
+def _cells(report: TileReport, cell_px: int) -> list[tuple[int, int]]:
+    """Upper left corners (row, column) of the cells of a tile, row-major; of a tile that was searched in parts, those that share no pixel
+    with what was searched."""
     core = report.tile.core
-    return -(-core.height // cell_px) * -(-core.width // cell_px)
-
-
-def _cell_unit(tiles: Sequence[TileReport], place: int, cell_px: int) -> AuditUnit:
-    """Cell `place` of all cells of these tiles."""
-    for report in tiles:
-        count = _cell_count(report, cell_px)
-        if place < count:
-            core = report.tile.core
-            row, col = divmod(place, -(-core.width // cell_px))
-            return AuditUnit(row=core.row + row * cell_px, col=core.col + col * cell_px)
-        place -= count
-    raise IndexError(f"cell {place} behind the last of {len(tiles)} tiles")
+    corners = [
+        (row, col) for row in range(core.row, core.row_stop, cell_px) for col in range(core.col, core.col_stop, cell_px)
+    ]
+    if not report.searched:
+        return corners
+    is_searched = np.zeros((core.height, core.width), bool)
+    for window in report.searched:
+        inside = window.intersection(core)
+        if inside is not None:
+            is_searched[inside.shifted(-core.row, -core.col).slices] = True
+    return [
+        (row, col)
+        for row, col in corners
+        if not is_searched[row - core.row : row - core.row + cell_px, col - core.col : col - core.col + cell_px].any()
+    ]
 
 
 def _candidate_unit(candidate: Detection, summary: SceneSummary, cell_px: int) -> AuditUnit:

@@ -18,7 +18,7 @@ from onboard.reference_settings import ReferenceSettings
 DEFAULT_POLICY: Final = Path(__file__).parent / "policies" / "maritime.toml"
 Points = Annotated[float, Field(ge=0, le=1e9, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, le=1e12, allow_inf_nan=False)]
-DiscardName = Literal["cloud", "blank", "saturated", "sea_gate", "land_gate", "power", "below_threshold"]
+DiscardName = Literal["cloud", "blank", "saturated", "sea_gate", "land_gate", "power", "gated_part", "below_threshold"]
 Percentages = Annotated[tuple[Annotated[float, Field(gt=0, le=100)], ...], Field(min_length=1, max_length=64)]
 
 

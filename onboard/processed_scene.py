@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Literal, Self
 
 from downlink.audit_sample import AuditManifest
-from downlink.scene import SceneSummary, TileOutcome
+from downlink.scene import SceneSummary, TileOutcome, Window
 from onboard.chips import Chip
 from onboard.detection import Detection
 from onboard.land_gate import LandGate
@@ -70,6 +70,8 @@ class TileReport:
     """Objects seen in the padded tile, before seams are merged."""
     gate: GateName | None = None
     """Which gate found nothing that could be an object, so that no network had to look."""
+    searched: tuple[Window, ...] = ()
+    """What the network searched of it, in scene pixels; empty where no network looked, or where it is not known any more."""
     pixels: TilePixels = TilePixels.NOT_KEPT
     """Where its pixels are."""
     coded_bytes: int = 0

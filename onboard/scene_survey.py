@@ -20,7 +20,7 @@ from downlink.products import (
     SUMMARY_PRODUCT,
     LayerAddress,
 )
-from downlink.scene import SceneSummary, TileOutcome
+from downlink.scene import SceneSummary, TileOutcome, Window
 from onboard.chips import Chip
 from onboard.coding_forecast import BlockForecast
 from onboard.coding_queue import UncodedImage
@@ -38,7 +38,7 @@ from onboard.processed_scene import PipelineSettings, ProcessedScene, TilePixels
 from onboard.regions import RegionCoder, within_scene
 from onboard.scene_places import area_weight, centre_px
 from onboard.seam_merge import merge_seams
-from onboard.search_windows import begin_search, windows_for, work_share
+from onboard.search_windows import SearchWindow, begin_search, windows_for, work_share
 from onboard.sensor_frame import SensorFrame
 from onboard.survey_note import NotedForecast, SurveyNote
 from onboard.tile_ahead import begun_ahead
@@ -222,8 +222,8 @@ class SceneSurvey:
             return None
         if decided.decision.effort is not Effort.DETECT:
             return None
+        windows = self._windows(detector, looked)
         size_px = (looked.padded.shape[1], looked.padded.shape[2])
-        windows = windows_for(detector, looked.plan, size_px, halo_px=self.settings.halo_px)
         mpix = mpix_of(decided.tile.core) * work_share(windows, size_px)
         slack_px = self.settings.halo_px - self.settings.edge_px
 
@@ -234,6 +234,17 @@ class SceneSurvey:
             return lambda: self._paid(lambda: begin()(), mpix)
         ready = self._paid(begin, mpix)
         return lambda: self._paid(ready, 0.0)
+
+    def _windows(self, detector: Detector, looked: TileLook) -> tuple[SearchWindow, ...]:
+        size_px = (looked.padded.shape[1], looked.padded.shape[2])
+        return windows_for(detector, looked.plan, size_px, halo_px=self.settings.halo_px)
+
+    def _searched_windows(self, work: _SceneInWork, tile: TileWindow, looked: TileLook) -> tuple[Window, ...]:
+        """Where the network looked, in scene pixels."""
+        if work.detector is None:
+            return ()
+        row, col = tile.padded.row, tile.padded.col
+        return tuple(window.core.shifted(row, col) for window in self._windows(work.detector, looked))
 
     def _paid(self, search: Callable[[], Found], mpix: float) -> Found:
         with self.energy.charge(EnergyStep.DETECT, mpix):
@@ -266,6 +277,7 @@ class SceneSurvey:
             cloud_fraction=looked.screening.cloud_fraction,
             detections=len(seen),
             gate=looked.plan.gate if work.detector is not None else None,
+            searched=() if search is None else self._searched_windows(work, tile, looked),
             pixels=pixels,
         )
 

@@ -1,6 +1,7 @@
 """The draw of the discard audit: by chance alone, within its budget, the same again, never twice."""
 
 from collections import Counter
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -21,7 +22,7 @@ from onboard.raw_store import RawStore
 from onboard.tiles import tile_grid
 from tests.onboard.survey_samples import summary_of
 from tests.onboard.test_pipeline import Allowing, BrightPixelDetector, frame_of, paint_ship, sea
-from tests.onboard.test_scene_survey import Survey
+from tests.onboard.test_scene_survey import BANDS, Survey, quiet_sea
 
 CLOUD, BLANK, POWER, BELOW = DiscardKind.CLOUD, DiscardKind.BLANK, DiscardKind.POWER, DiscardKind.BELOW_THRESHOLD
 RULES = AuditRules(share=0.5, shares={"below_threshold": 1.0}, cell_px=16, unit_bytes=128, most_units=12, seed=0x1234)
@@ -125,6 +126,21 @@ def test_what_counts_as_thrown_away():
     manifest = plan_audit(reports, [candidate(0.2), candidate(0.05)], summary=summary_of(3, tiles=4), rules=RULES)
     # 24 x 40 px in cells of 16: 2 x 3.
     assert {stratum.kind: stratum.population for stratum in manifest.strata} == {CLOUD: 6, POWER: 12, BELOW: 1}
+
+
+def test_tiles_behind_a_gate_and_parts_that_the_gates_left_out_are_counted_apart():
+    reports = [
+        replace(report(0, TileOutcome.KEPT), gate="sea"),
+        replace(report(1, TileOutcome.KEPT), gate="land"),
+        replace(report(2, TileOutcome.KEPT), searched=(Window(row=0, col=80, height=24, width=17),)),
+        replace(report(3, TileOutcome.KEPT), searched=(Window(row=-4, col=110, height=99, width=99),)),
+    ]
+    rules = RULES.model_copy(update={"share": 1.0, "most_units": 64})
+    manifest = plan_audit(reports, [], summary=summary_of(3, tiles=4), rules=rules)
+    counted = {stratum.kind: stratum.population for stratum in manifest.strata}
+    assert counted == {DiscardKind.SEA_GATE: 6, DiscardKind.LAND_GATE: 6, DiscardKind.GATED_PART: 2}
+    parts = [(unit.row, unit.col) for kind, unit in manifest.units if kind is DiscardKind.GATED_PART]
+    assert parts == [(0, 112), (16, 112)], "the cells that share no pixel with what was searched"
 
 
 def test_tiles_that_no_detector_can_search_are_no_discards():
@@ -250,6 +266,21 @@ def test_a_cell_that_cannot_be_read_is_invalid_and_the_others_come():
     valid = ImageAssembly(nodata=None, payloads={0: image}).decode().valid.reshape(-1, 64, 64).all(axis=(1, 2))
     unreadable = [(unit.row, unit.col) for (_, unit), there in zip(manifest.units, valid, strict=True) if not there]
     assert len(manifest.units) == 8 and unreadable == [(64, 128)]
+
+
+def test_open_sea_behind_the_gate_is_drawn_from():
+    survey = with_audit(Survey(), RULES)
+    scene = survey.of(frame_of(quiet_sea(), band_names=BANDS))
+    assert [tile.gate for tile in scene.tiles] == ["sea", "sea"] and survey.detector.shown == []
+    _, manifest, _ = audit_of(survey)
+    assert [(stratum.kind, stratum.population) for stratum in manifest.strata] == [(DiscardKind.SEA_GATE, 128)]
+    assert len(manifest.units) == 12
+
+
+def test_what_a_whole_search_has_seen_is_no_discard():
+    survey = with_audit(Survey(), RULES)
+    scene = survey.of(frame_of(sea(128, 256)))
+    assert all(tile.searched for tile in scene.tiles) and audit_of(survey)[1].strata == ()
 
 
 def test_the_shipped_policy_audits_every_kind():
