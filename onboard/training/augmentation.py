@@ -8,6 +8,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from onboard.training.plan import BANDS
+
 _HAZE_BY_BAND = {"B02": 1.2, "B03": 1.0, "B04": 0.8, "B05": 0.7, "B08": 0.5}
 """Rayleigh and aerosol scatter falls with wavelength."""
 
@@ -35,14 +37,28 @@ def vary_radiometry(
     return chip, rng.normal(0.0, 20.0, len(bands)).astype(np.float32)
 
 
-def is_calm(patch: np.ndarray) -> bool:
-    """Whether (height, width, bands) looks like open water: near infrared (first band) dark against green, and even."""
-    near_infrared, green = patch[..., 0], patch[..., -1]
-    spread = float(np.percentile(near_infrared, 95) - np.percentile(near_infrared, 5))
-    return float(np.median(near_infrared)) < float(np.median(green)) and spread < 150.0
+_CALM_SPREAD_DN = 150.0
+"""Between the 5th and the 95th percentile of calm water."""
 
 
-def paste_ship(chip: np.ndarray, ship: np.ndarray, mask: np.ndarray, row: int, col: int) -> bool:
+def is_calm(patch: np.ndarray, bands: tuple[str, ...] = BANDS) -> bool:
+    """Whether (height, width, bands) looks like open water: even, and near infrared dark against green where both are there.
+
+    Without near infrared an even roof or field passes for water as well: a ship may then be pasted on land.
+    """
+    if "B08" in bands and "B03" in bands:
+        judged, green = patch[..., bands.index("B08")], patch[..., bands.index("B03")]
+        if float(np.median(judged)) >= float(np.median(green)):
+            return False
+    else:
+        judged = patch[..., 0]
+    low, high = np.percentile(judged, (5, 95))
+    return float(high - low) < _CALM_SPREAD_DN
+
+
+def paste_ship(
+    chip: np.ndarray, ship: np.ndarray, mask: np.ndarray, row: int, col: int, *, bands: tuple[str, ...] = BANDS
+) -> bool:
     """Add a ship, given as contrast against its own water, onto calm water of `chip` (in place).
 
     `ship` is (h, w, bands) float32 difference from the water around it, `mask` (h, w) 0..1 feathered. Returns False
@@ -50,7 +66,7 @@ def paste_ship(chip: np.ndarray, ship: np.ndarray, mask: np.ndarray, row: int, c
     """
     height, width = mask.shape
     place = chip[row : row + height, col : col + width]
-    if place.shape[:2] != mask.shape or not is_calm(place):
+    if place.shape[:2] != mask.shape or not is_calm(place, bands):
         return False
     place += ship * mask[..., None]
     np.maximum(place, 0.0, out=place)

@@ -11,6 +11,7 @@ import numpy as np
 from onboard.network_input import TRUE_COLOUR_DN_PER_COUNT, compress_above_dark, dark_level
 from onboard.training.augmentation import is_calm, paste_ship, vary_radiometry
 from onboard.training.labelled_scene import LabelledScene
+from onboard.training.plan import BANDS
 
 _SHIP_SHARE, _COAST_SHARE = 0.55, 0.25
 """Chips centred near a ship, and near a coast (the hard negatives); the rest fall anywhere."""
@@ -44,7 +45,7 @@ class ChipSampler:
     """An endless, seeded source of augmented chips."""
 
     def __init__(self, scenes: Sequence[LabelledScene], *, bands: tuple[str, ...], chip_px: int, seed: int) -> None:
-        self._scenes = tuple(_in_digital_numbers(scene) for scene in scenes)
+        self._scenes = scenes = tuple(_in_digital_numbers(scene) for scene in scenes)
         self._bands = bands
         self._chip_px = chip_px
         self._rng = np.random.default_rng(seed)
@@ -54,8 +55,8 @@ class ChipSampler:
         self._ship_weights = np.sqrt(ships) / np.sqrt(ships).sum()
         self._area_weights = np.sqrt(areas) / np.sqrt(areas).sum()
         self._dark = [dark_level(scene.pixels.transpose(2, 0, 1)) for scene in scenes]
-        self._coasts = [coast_points(scene.pixels) for scene in scenes]
-        self._cutouts = [cutout for scene in scenes for cutout in _cut_out_ships(scene)]
+        self._coasts = [coast_points(scene.pixels, bands) for scene in self._scenes]
+        self._cutouts = [cutout for scene in scenes for cutout in _cut_out_ships(scene, bands)]
 
     def batch(self, chips: int) -> ChipBatch:
         """Draw `chips` chips."""
@@ -129,7 +130,7 @@ class ChipSampler:
             if len(corners) and np.linalg.norm(corners.mean(axis=1) - moved.mean(axis=0), axis=1).min() < 40:
                 continue
             contrast = cutout.contrast * np.float32(rng.uniform(0.6, 1.2))
-            if paste_ship(pixels, contrast, cutout.mask, row, col):
+            if paste_ship(pixels, contrast, cutout.mask, row, col, bands=self._bands):
                 corners = np.concatenate([corners, moved[None]])
                 classes = np.append(classes, cutout.class_id)
         return corners, classes
@@ -154,9 +155,17 @@ def _in_digital_numbers(scene: LabelledScene) -> LabelledScene:
     return replace(scene, pixels=np.round(scene.pixels * TRUE_COLOUR_DN_PER_COUNT).astype(np.uint16))
 
 
-def coast_points(pixels: np.ndarray, step_px: int = 8) -> np.ndarray:
-    """(points, 2) x, y where water (near infrared below green) meets land, on a grid of `step_px`."""
-    water = (pixels[..., 0] < pixels[..., -1]).astype(np.float32)
+def coast_points(pixels: np.ndarray, bands: tuple[str, ...] = BANDS, step_px: int = 8) -> np.ndarray:
+    """(points, 2) x, y where water meets land, on a grid of `step_px`; (height, width, bands) pixels.
+
+    Water is near infrared below green; where one of them is absent, where even ground meets uneven.
+    """
+    if "B08" in bands and "B03" in bands:
+        water = (pixels[..., bands.index("B08")] < pixels[..., bands.index("B03")]).astype(np.float32)
+    else:
+        detail = np.abs(pixels[..., 0] - cv2.blur(pixels[..., 0].astype(np.float32), (5, 5)))
+        smooth = cv2.blur(detail, (15, 15))
+        water = (smooth < float(smooth.mean())).astype(np.float32)
     share = cv2.blur(water, (31, 31))[::step_px, ::step_px]
     rows, cols = np.nonzero((share > 0.2) & (share < 0.8))
     return np.column_stack([cols, rows]).astype(np.float64) * step_px
@@ -173,7 +182,7 @@ def boxes_of_corners(corners: np.ndarray) -> np.ndarray:
     return np.column_stack([corners.mean(axis=1), sides, angle]).astype(np.float32)
 
 
-def _cut_out_ships(scene: LabelledScene, margin_px: int = 6) -> list[_ShipCutout]:
+def _cut_out_ships(scene: LabelledScene, bands: tuple[str, ...], margin_px: int = 6) -> list[_ShipCutout]:
     """Ships that lie alone on calm water, as contrast against that water."""
     cutouts = []
     height, width = scene.pixels.shape[:2]
@@ -188,7 +197,7 @@ def _cut_out_ships(scene: LabelledScene, margin_px: int = 6) -> list[_ShipCutout
         cv2.fillConvexPoly(inside, np.round(moved - 0.5).astype(np.int32), 1)
         near = cv2.dilate(inside, np.ones((5, 5), np.uint8))
         around = patch[near == 0]
-        if len(around) < 20 or not is_calm(around[None]):
+        if len(around) < 20 or not is_calm(around[None], bands):
             continue
         mask = cv2.GaussianBlur(near.astype(np.float32), (0, 0), 1.0)
         cutouts.append(

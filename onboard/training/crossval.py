@@ -83,12 +83,14 @@ def cross_validate(
     numbers: Sequence[int] | None = None,
     start_from: Path | None = None,
     report: Callable[[str], None] = print,
+    on_step: Callable[[int], None] | None = None,
 ) -> None:
     """Train one network per fold (kept as `fold_N.pt`; a finished fold is not trained again) and judge its places.
 
     `folds` says which places are tested together, `numbers` which folds to do (default: all). `extra` scenes join every fold's
     training. `start_from` is a checkpoint that has seen none of the places, or another work folder: then each fold goes on from
     its own checkpoint there, and its places stay held out. Verdicts go to `held_out_N.json`, see `read_held_out`.
+    `report` and `on_step` are passed to `train`.
     """
     for fold in range(len(folds)) if numbers is None else numbers:
         places = folds[fold]
@@ -100,22 +102,22 @@ def cross_validate(
             report(f"fold {fold}: testing {', '.join(places)}")
             seen = [scene for scene in scenes if scene.port not in places]
             first = start_from / checkpoint.name if start_from and start_from.is_dir() else start_from
-            network = train([*seen, *extra], replace(plan, seed=plan.seed + fold), start_from=first, report=report)
+            network = train(
+                [*seen, *extra], replace(plan, seed=plan.seed + fold), start_from=first, report=report, on_step=on_step
+            )
             save_checkpoint(network, checkpoint, notes={"held_out_ports": places, "plan": repr(plan)})
         judged = [judge_port(checkpoint, scene, fold, plan=plan) for scene in scenes if scene.port in places]
         write_held_out(judged, work_dir / f"held_out_{fold}.json")
 
 
-def judge_port(
-    checkpoint: Path, scene: LabelledScene, fold: int, *, plan: TrainingPlan, ignored_classes: Sequence[int] = ()
-) -> HeldOutPort:
+def judge_port(checkpoint: Path, scene: LabelledScene, fold: int, *, plan: TrainingPlan) -> HeldOutPort:
     """Detections of one scene by one fold's network, matched with its ships; what lies on an ignored object counts for nothing."""
     from onboard.detector_ultralytics import UltralyticsEngine
 
     detector = TileDetector(raw_score_model(plan), UltralyticsEngine(checkpoint, threads=plan.threads))
     found = detect_scene(detector, scene, plan.bands)
     judged: list[JudgedDetection] = []
-    wanted = ~np.isin(scene.classes, list(ignored_classes))
+    wanted = ~np.isin(scene.classes, list(plan.ignored_classes))
     for class_id in range(len(plan.classes)):
         of_class = [item for item in found if item.class_id == class_id]
         corners = np.array([item.corners_px for item in of_class]).reshape(-1, 4, 2)

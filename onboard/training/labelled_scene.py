@@ -43,6 +43,8 @@ class LabelledScene:
     """(ships,) int64 class of each; left out, all are 0."""
     gsd_m: float | None = None
     """Metres of ground to a pixel, where the file's georeference tells."""
+    group: str = ""
+    """What folds never split; left out, the place: the name before its first underscore."""
 
     def __post_init__(self) -> None:
         if not len(self.classes) and len(self.ships_px):
@@ -54,8 +56,8 @@ class LabelledScene:
 
     @property
     def port(self) -> str:
-        """The place, without the date: folds never split it."""
-        return self.name.split("_")[0]
+        """The place, without the date, or the group that was named for it: folds never split it."""
+        return self.group or self.name.split("_")[0]
 
     @property
     def pixels_sha256(self) -> str:
@@ -153,16 +155,31 @@ def _read_pixels(path: Path) -> tuple[np.ndarray, tuple[str, ...], Georeference]
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         try:
             with rasterio.open(path) as source:
-                described = zip(source.descriptions, source.colorinterp, strict=True)
-                names = tuple(
-                    name or _COLOURS.get(colour, f"band {index}")
-                    for index, (name, colour) in enumerate(described, start=1)
-                )
-                return source.read(), names, (source.transform, source.crs)
+                return source.read(), _names(source), (source.transform, source.crs)
         except RasterioIOError as error:
             raise LabelledDataError(
                 f"{path} cannot be read as an image ({error}); replace or remove it", path=path
             ) from error
+
+
+def band_names(path: Path) -> tuple[str, ...]:
+    """Names of an image's bands: descriptions, else colours, else `band N`. Raises LabelledDataError where it cannot be read."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            with rasterio.open(path) as source:
+                return _names(source)
+        except RasterioIOError as error:
+            raise LabelledDataError(
+                f"{path} cannot be read as an image ({error}); replace or remove it", path=path
+            ) from error
+
+
+def _names(source: Any) -> tuple[str, ...]:
+    described = zip(source.descriptions, source.colorinterp, strict=True)
+    return tuple(
+        name or _COLOURS.get(colour, f"band {index}") for index, (name, colour) in enumerate(described, start=1)
+    )
 
 
 def _gsd_m(georeference: Georeference, size_px: tuple[int, ...]) -> float | None:

@@ -22,8 +22,12 @@ class TrainingPlan:
     """What the network sees, in the order of its channels."""
     classes: tuple[str, ...] = ("ship",)
     """Names of the classes, by number."""
+    ignored_classes: tuple[int, ...] = ()
+    """Labels of these numbers are neither learned nor counted; they may lie beyond `classes`."""
     steps: int = 1000
     """Optimizer steps."""
+    limit_s: float | None = None
+    """Seconds after which training ends in any case; the learning rate falls with whichever is further on, steps or time."""
     batch: int = 16
     """Chips per step."""
     chip_px: int = 192
@@ -38,6 +42,13 @@ class TrainingPlan:
     """Seeds the first weights and the chips."""
     threads: int = 1
     """Torch threads. Two trainings of one thread each get 1.5 times as far as one of two threads."""
+
+
+def step_at(step: int, elapsed_s: float, plan: TrainingPlan) -> int:
+    """Where on the way of `plan.steps` a training is after `step` steps and `elapsed_s` seconds."""
+    if plan.limit_s is None:
+        return step
+    return max(step, math.ceil(plan.steps * elapsed_s / plan.limit_s) if plan.limit_s > 0 else plan.steps)
 
 
 def learning_rate_at(step: int, plan: TrainingPlan) -> float:

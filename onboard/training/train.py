@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from onboard.training.chip_sampler import ChipBatch, ChipSampler
+from onboard.training.ignored_objects import without_classes
 from onboard.training.labelled_scene import LabelledScene
 from onboard.training.network import Network, build_network, fine_stride_layout, resume_network, torch
-from onboard.training.plan import TrainingPlan, learning_rate_at
+from onboard.training.plan import TrainingPlan, learning_rate_at, step_at
 
 
 def train(
@@ -23,8 +24,12 @@ def train(
     *,
     start_from: Path | None = None,
     report: Callable[[str], None] = print,
+    on_step: Callable[[int], None] | None = None,
 ) -> Network:
-    """Train on `scenes`, from scratch or from a checkpoint; returns the averaged network in evaluation mode."""
+    """Train on `scenes`, from scratch or from a checkpoint; returns the averaged network in evaluation mode.
+
+    `report` takes a line now and then, `on_step` how many of `plan.steps` are behind, time limit included.
+    """
     torch.manual_seed(plan.seed)
     torch.set_num_threads(plan.threads)
     channels = len(plan.bands)
@@ -36,21 +41,28 @@ def train(
     averaged = copy.deepcopy(network).eval()
     loss_of = network.init_criterion()
     optimizer = _optimizer(network, plan)
-    sampler = ChipSampler(scenes, bands=plan.bands, chip_px=plan.chip_px, seed=plan.seed)
+    learned = [without_classes(scene, plan.ignored_classes) for scene in scenes]
+    sampler = ChipSampler(learned, bands=plan.bands, chip_px=plan.chip_px, seed=plan.seed)
     recent: list[float] = []
     started = time.monotonic()
     with ThreadPoolExecutor(max_workers=1) as drawer:
         upcoming = drawer.submit(sampler.batch, plan.batch)
-        for step in range(plan.steps):
+        reached = step = 0
+        while reached < plan.steps:
             batch = upcoming.result()
             upcoming = drawer.submit(sampler.batch, plan.batch)
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate_at(step, plan)
+                group["lr"] = learning_rate_at(reached, plan)
             recent.append(_step(network, loss_of, optimizer, batch))
             _average(averaged, network, min(plan.averaging, (1 + step) / (10 + step)))
-            if (step + 1) % 50 == 0 or step + 1 == plan.steps:
-                rate = (step + 1) * plan.batch / (time.monotonic() - started)
-                report(f"step {step + 1}/{plan.steps} loss {np.mean(recent[-50:]):.3f} {rate:.1f} chips/s")
+            step += 1
+            elapsed_s = time.monotonic() - started
+            reached = min(step_at(step, elapsed_s, plan), plan.steps)
+            if on_step is not None:
+                on_step(reached)
+            if step % 50 == 0 or reached == plan.steps:
+                rate = step * plan.batch / elapsed_s
+                report(f"step {step}/{plan.steps} loss {np.mean(recent[-50:]):.3f} {rate:.1f} chips/s")
     return averaged
 
 

@@ -57,7 +57,7 @@ def test_the_exported_network_gives_what_the_checkpoint_gives(trained, tmp_path)
     from onboard.training.network import load_network, torch
 
     path, _ = trained
-    write_onnx(path, tmp_path / "three_steps.onnx")
+    write_onnx(path, tmp_path / "three_steps.onnx", channels=3)
     image = np.random.default_rng(8).random((3, INPUT_PX, INPUT_PX), dtype=np.float32)
     exported = OnnxRuntimeEngine(tmp_path / "three_steps.onnx", threads=1).candidates(image, 0.0)
     assert not exported[:, 6].any()
