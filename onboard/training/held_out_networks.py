@@ -7,7 +7,6 @@ calibration and the threshold that the verdicts on the other folds give, so that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -115,11 +114,3 @@ def is_named_in(training_data: str, scene: LabelledScene) -> bool:
     """Whether a model's `training_data` names the scene or another date of its place."""
     words = training_data.replace(",", " ").replace(":", " ").replace(";", " ").split()
     return any(word == scene.name or (word.split("_")[0] == scene.port and "_" in word) for word in words)
-
-
-def relation_of(folds: HeldOutNetworks, model: DetectorModel, scenes: Sequence[LabelledScene]) -> list[Relation]:
-    """Of each scene to the shipped network."""
-    return [
-        "seen in training" if folds.fold_for(scene) is not None or is_named_in(model.training_data, scene) else "new"
-        for scene in scenes
-    ]
