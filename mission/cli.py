@@ -8,6 +8,7 @@ from downlink.errors import DownlinkError
 from ground.errors import GroundError
 from mission.cli_audit import add_audit_command
 from mission.cli_channel import add_channel_command
+from mission.cli_evaluate import add_evaluate_command
 from mission.cli_export import add_export_command
 from mission.cli_replay import add_replay_command
 from mission.cli_run import add_run_command
@@ -29,6 +30,7 @@ COMMANDS = (
     add_channel_command,
     add_replay_command,
     add_export_command,
+    add_evaluate_command,
     add_audit_command,
     add_onboard_command,
     add_ground_command,
