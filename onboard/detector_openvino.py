@@ -14,11 +14,13 @@ from onboard.network_output import candidates_of
 
 
 class OpenVinoEngine:
-    """One compiled network on the CPU, a stream of one thread per image: on two cores two images at a time take less
-    time than each of them on both. One image more may wait, so that no stream does while the next is prepared.
+    """One compiled network on the CPU, as many images at a time as there are `streams`; None: a thread for each.
+
+    On two cores two images at a time take less time than each of them on both. One image more may wait, so that no stream does while the
+    next is prepared.
     """
 
-    def __init__(self, path: Path, *, threads: int, precision: str = "f32") -> None:
+    def __init__(self, path: Path, *, threads: int, streams: int | None = None, precision: str = "f32") -> None:
         try:
             import openvino
         except ImportError as error:
@@ -29,13 +31,13 @@ class OpenVinoEngine:
         core = openvino.Core()
         settings = {
             "INFERENCE_NUM_THREADS": threads,
-            "NUM_STREAMS": threads,
+            "NUM_STREAMS": streams or threads,
             # Left to itself the plugin takes bfloat16 where the processor has it, and the same scene
             # gives other detections on other machines.
             "INFERENCE_PRECISION_HINT": precision,
         }
         compiled = core.compile_model(core.read_model(path), "CPU", settings)
-        self._idle: list[Any] = [compiled.create_infer_request() for _ in range(threads + 1)]
+        self._idle: list[Any] = [compiled.create_infer_request() for _ in range((streams or threads) + 1)]
         self._in_work: deque[_Run] = deque()
 
     def candidates(self, image: np.ndarray, min_score: float) -> np.ndarray:

@@ -20,7 +20,7 @@ from onboard.sea_gate import BLOCK_PX, SeaGate, quiet_blocks
 
 LEAST_CORE_PX: Final = 64
 """Smaller windows would be mostly halo."""
-RUN_COST_PX: Final = 4096
+RUN_COST_PX: Final = 16_384
 """What starting the network once more costs, in pixels that it searches meanwhile."""
 
 
