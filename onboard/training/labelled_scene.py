@@ -130,7 +130,7 @@ def _label(line: str, path: Path, number: int) -> list[float]:
         row = [float(column) for column in columns]
     except ValueError as error:
         raise refused(f"not all numbers ({error})") from error
-    if row[0] < 0 or row[0] != int(row[0]):
+    if not (row[0] >= 0 and row[0].is_integer()):
         raise refused(f"class {columns[0]} is not a whole number from 0")
     if not all(-_SLACK <= value <= 1 + _SLACK for value in row[1:]):
         raise refused("corners outside 0..1; they are shares of the image's width and height")
