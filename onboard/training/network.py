@@ -117,6 +117,19 @@ def resume_network(path: Path, *, channels: int = 3, classes: Sequence[str] = ("
     return network
 
 
+def mean_network(paths: Sequence[Path]) -> Network:
+    """The network whose weights are the mean of those of several checkpoints of one training (Izmailov et al. 2018, arXiv:1803.05407)."""
+    networks = [load_network(path) for path in paths]
+    held = [network.state_dict() for network in networks]
+    mean = {
+        name: torch.stack([weights[name] for weights in held]).mean(dim=0) if value.dtype.is_floating_point else value
+        for name, value in held[-1].items()
+    }
+    networks[-1].load_state_dict(mean)
+    networks[-1].args = settings.IterableSimpleNamespace(**{**settings.DEFAULT_CFG_DICT, "task": "obb"})
+    return networks[-1]
+
+
 def load_network(path: Path) -> Network:
     """The network of a checkpoint, float32, evaluation mode."""
     network, _ = tasks.load_checkpoint(path)
