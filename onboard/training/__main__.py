@@ -46,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--chips", type=int, default=24, help="how many")
     _add_plan(prepare, steps_default=0)
     _step(steps, "calibrate", _calibrate, "fit confidence and threshold on the held-out verdicts")
-    export = _step(steps, "export", _export, "write the model folder: checkpoint, ONNX, OpenVINO IR, model.json")
+    export = _step(steps, "export", _export, "write the model folder: checkpoint, ONNX, OpenVINO IR, model.json, held-out networks")
     export.add_argument("--checkpoint", type=Path, default=DEFAULT_WORK / "ship_s2.pt", help="network to export")
     export.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="folder to write")
     export.add_argument("--version", default="1.0.0", help="version in model.json")
@@ -135,11 +135,12 @@ def _calibrate(options: argparse.Namespace) -> None:
 def _export(options: argparse.Namespace) -> None:
     from onboard.training.calibrate import operating_point
     from onboard.training.crossval import read_held_out
-    from onboard.training.export import ModelAbout, export
+    from onboard.training.export import ModelAbout, export, export_folds
     from onboard.training.labelled_scene import read_labelled_scenes
     from onboard.training.plan import BANDS, TrainingPlan
 
-    point = operating_point(read_held_out(options.work))
+    held_out = read_held_out(options.work)
+    point = operating_point(held_out)
     scenes = read_labelled_scenes(options.data, BANDS)
     names = ", ".join(scene.name for scene in scenes)
     about = ModelAbout(
@@ -147,6 +148,7 @@ def _export(options: argparse.Namespace) -> None:
         training_data=f"sen2ships (MIT; contains modified Copernicus Sentinel data 2022-2023): {names}",
     )
     export(options.checkpoint, options.model, point, plan=TrainingPlan(), about=about)
+    export_folds(options.work, options.model, held_out, scenes)
     _say(f"wrote {options.model}")
 
 
