@@ -46,7 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     prepare.add_argument("--chips", type=int, default=24, help="how many")
     _add_plan(prepare, steps_default=0)
     _step(steps, "calibrate", _calibrate, "fit confidence and threshold on the held-out verdicts")
-    export = _step(steps, "export", _export, "write the model folder: checkpoint, ONNX, OpenVINO IR, model.json, held-out networks")
+    export = _step(
+        steps, "export", _export, "write the model folder: checkpoint, ONNX, OpenVINO IR, model.json, held-out networks"
+    )
     export.add_argument("--checkpoint", type=Path, default=DEFAULT_WORK / "ship_s2.pt", help="network to export")
     export.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="folder to write")
     export.add_argument("--version", default="1.0.0", help="version in model.json")
