@@ -180,6 +180,7 @@ def print_tables(result: dict[str, Any], targets: Sequence[Target]) -> None:
         "Mpix/s",
         "Mpix/CPU s",
         "GFLOP/s",
+        "GFLOP/CPU s",
         "px seen",
         "peak MB",
         "found",
@@ -199,14 +200,22 @@ def print_tables(result: dict[str, Any], targets: Sequence[Target]) -> None:
             f"{row['mpix_per_s']:.1f}",
             f"{row['mpix_per_cpu_s']:.1f}",
         ]
-        cells += [f"{row['gflops']:.0f}", f"{row['network_share']:.2f}", f"{row['peak_bytes'] / 1e6:.0f}"]
+        cells += [
+            f"{row['gflops']:.0f}",
+            f"{row['gflop_per_cpu_s']:.0f}",
+            f"{row['network_share']:.2f}",
+            f"{row['peak_bytes'] / 1e6:.0f}",
+        ]
         cells += [str(row["detections"]), _or_dash(row["recall"], 3)]
         cells += [_or_dash(row["times_sahi"], 1), _or_dash(row["times_sahi_cpu"], 1)]
         table.add_row(row["way"], *cells)
     console = Console(width=130)
     console.print(table)
-    ceiling = ", ".join(f"{name} {rate:.0f}" for name, rate in result["ceiling_gflops"].items())
-    console.print(f"network: {result['gflop_per_mpix']:.1f} GFLOP/Mpix; largest convolution here, GFLOP/s: {ceiling}")
+    for name, rate in result["ceiling_gflops"].items():
+        console.print(
+            f"ceiling {name}, a large convolution: {rate['per_s']:.0f} GFLOP/s, {rate['per_cpu_s']:.0f} GFLOP per CPU s"
+        )
+    console.print(f"network: {result['gflop_per_mpix']:.1f} GFLOP/Mpix")
     steps = Table("step", "CPU s/Mpix", title="Each step alone, one thread, no tile left out")
     for step, seconds in result["steps_cpu_s_per_mpix"].items():
         steps.add_row(step, f"{seconds:.4f}")

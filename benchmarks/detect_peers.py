@@ -91,7 +91,7 @@ def run_bare(scene: Path, folder: Path, *, threads: int) -> SearchRun:
             for tile in grid
         ]
     images = [np.ascontiguousarray(fitted(image, model)[None]) for image in images]
-    run, queue = SearchRun(note="prepared tiles, no decoding"), _queue(path, threads)
+    run, queue = SearchRun(note="prepared tiles, no decoding"), _queue(path, threads, images[0].shape)
     for image in images[:2]:
         queue.start_async([image])
     queue.wait_all()
@@ -234,12 +234,15 @@ def _openvino_folder(folder: Path, model: DetectorModel) -> Iterator[Path]:
         yield exported
 
 
-def _queue(path: Path, threads: int) -> Any:
+def _queue(path: Path, threads: int, shape: tuple[int, ...]) -> Any:
     import openvino
 
     core = openvino.Core()
+    network = core.read_model(path)
+    if network.input(0).partial_shape.is_dynamic:
+        network.reshape(list(shape))
     settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": threads, "INFERENCE_PRECISION_HINT": "f32"}
-    return openvino.AsyncInferQueue(core.compile_model(core.read_model(path), "CPU", settings), threads + 1)
+    return openvino.AsyncInferQueue(core.compile_model(network, "CPU", settings), threads + 1)
 
 
 def _found_in(detector: TileDetector, frame: SensorFrame, tile: TileWindow) -> list[Detection]:

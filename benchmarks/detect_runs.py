@@ -91,13 +91,13 @@ def _operations(node: Any) -> float:
         return 0.0
     outputs = float(np.prod(list(node.output(0).get_shape())))
     if kind == "MatMul":
-        return 2 * outputs * list(node.input(0).get_shape())[-1]
+        return 2 * outputs * float(list(node.input(0).get_shape())[-1])
     weights = list(node.input(1).get_shape())
     return 2 * outputs * float(np.prod(weights[1:] if kind == "Convolution" else weights[2:]))
 
 
 def ceiling_gflops(precision: str, *, threads: int) -> dict[str, float]:
-    """Billion operations per second, of wall and of CPU time, of a large plain convolution: what the engine makes of this machine at best."""
+    """Billion operations per second, of wall and of CPU time, of a large plain convolution: the engine's best on this machine."""
     import openvino
     import openvino.opset13 as ops
 

@@ -20,7 +20,7 @@ from onboard.sea_gate import BLOCK_PX, SeaGate, quiet_blocks
 
 LEAST_CORE_PX: Final = 64
 """Smaller windows would be mostly halo."""
-RUN_COST_PX: Final = 16_384
+RUN_COST_PX: Final = 8_192
 """What starting the network once more costs, in pixels that it searches meanwhile."""
 
 
@@ -76,10 +76,13 @@ def plan_search(
         blocks = grown(~quiet, 1)
     if inland is not None:
         blocks &= ~inland
-    windows = cover(blocks, core, halo_px=halo_px)
+    # All windows are squares of a few sizes, at the scene's edge too: the network is made ready for each size once.
+    blocks[-(-core.row_stop // BLOCK_PX) :] = False
+    blocks[:, -(-core.col_stop // BLOCK_PX) :] = False
+    cell = Window(row=halo_px, col=halo_px, height=padded.shape[1] - 2 * halo_px, width=padded.shape[2] - 2 * halo_px)
+    windows = cover(blocks, cell, halo_px=halo_px)
     if windows:
-        share = sum(window.core.height * window.core.width for window in windows) / valid.size
-        return SearchPlan(windows=windows, gate=None, reason=f"{100 * share:.0f} % of it to be searched")
+        return SearchPlan(windows=windows, gate=None, reason=f"{len(windows)} windows to be searched")
     return SearchPlan(windows=(), gate="land", reason="land, and no water within reach")
 
 
