@@ -15,9 +15,9 @@ from ground.discard_audit import UnitName
 from ground.journal_snapshot import JournalSnapshot
 from ground.store import LayerStore
 from mission.audit_figures import JudgedAudit, unjudged_audit, with_verdicts
-from mission.audit_units import KIND_NAMES, audited_units, painted_units
+from mission.audit_units import audited_units, painted_units
 from mission.audit_verdicts import VERDICTS_FILE, read_verdicts, write_verdicts
-from mission.report_audit import ALL_CELLS, HEADS, cells_of, notes_of
+from mission.report_audit import HEADS, cells_of, named_rates, notes_of
 from mission.report_model import AuditFigures
 from mission.report_pictures import png
 from mission.scene_export import layer_journal_file
@@ -56,11 +56,8 @@ def show_audit(figures: AuditFigures, console: Console) -> None:
     table.add_column()
     for head in HEADS:
         table.add_column(head, justify="right")
-    for kind, rate in figures.by_kind.items():
-        table.add_row(KIND_NAMES.get(kind, kind), *cells_of(rate))
-    if figures.cells.population:
-        table.add_section()
-        table.add_row(ALL_CELLS, *cells_of(figures.cells))
+    for name, rate in named_rates(figures):
+        table.add_row(name, *cells_of(rate))
     console.print(table)
     for note in notes_of(figures):
         console.print(f"  {note}", soft_wrap=True, highlight=False, markup=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from downlink.audit_sample import DiscardKind
 from mission.audit_units import KIND_NAMES, painted_units
 from mission.report_markup import Markup, element
 from mission.report_model import AuditFigures, MissFigures
@@ -16,6 +17,7 @@ MOST_SHOWN: Final = 120
 PICTURE_BYTES: Final = 4000
 
 ALL_CELLS: Final = "all cells together"
+CANDIDATES: Final = DiscardKind.BELOW_THRESHOLD.label
 
 
 def audit_section(run: RunReport) -> Markup | None:
@@ -39,11 +41,15 @@ def audit_section(run: RunReport) -> Markup | None:
 
 def miss_table(audit: AuditFigures) -> Markup:
     """A row per kind, and one for all cells."""
-    named = [(KIND_NAMES.get(kind, kind), rate) for kind, rate in audit.by_kind.items()]
-    if len([kind for kind in audit.by_kind if kind != "below_threshold"]) > 1:
-        named.append((ALL_CELLS, audit.cells))
-    rows = [[element("th", name, scope="row"), *(figure(text) for text in cells_of(rate))] for name, rate in named]
+    rows = [[element("th", name, scope="row"), *map(figure, cells_of(rate))] for name, rate in named_rates(audit)]
     return element("div", table(("", *HEADS), rows, numbers_from=1), class_="scroll")
+
+
+def named_rates(audit: AuditFigures) -> list[tuple[str, MissFigures]]:
+    """The kinds in words; all cells together behind those that are cells, where there are several of these."""
+    cells = [(KIND_NAMES.get(kind, kind), rate) for kind, rate in audit.by_kind.items() if kind != CANDIDATES]
+    others = [(KIND_NAMES.get(kind, kind), rate) for kind, rate in audit.by_kind.items() if kind == CANDIDATES]
+    return [*cells, *([(ALL_CELLS, audit.cells)] if len(cells) > 1 else []), *others]
 
 
 HEADS: Final = ("Thrown away", "Drawn", "Judged", "Missed", "Miss rate", "95 % interval", "Objects, estimated")
