@@ -13,6 +13,7 @@ from mission.cli_export import add_export_command
 from mission.cli_replay import add_replay_command
 from mission.cli_run import add_run_command
 from mission.cli_simulate import add_simulate_command
+from mission.cli_train import add_train_command
 from mission.errors import MissionError
 from mission.live.cli_eps import add_eps_command
 from mission.live.cli_ground import add_ground_command
@@ -31,6 +32,7 @@ COMMANDS = (
     add_replay_command,
     add_export_command,
     add_evaluate_command,
+    add_train_command,
     add_audit_command,
     add_onboard_command,
     add_ground_command,
