@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onboard.sea_gate import GateVerdict, SeaGate, may_hold_objects
+from onboard.sea_gate import GateVerdict, SeaGate, may_hold_objects, quiet_blocks
 
 SHIPS = Path(__file__).resolve().parents[2].parent / "shared" / "data" / "s2_ships"
 BANDS = ("B02", "B03", "B04", "B08")
@@ -142,3 +142,49 @@ def test_no_labelled_ship_is_lost_and_real_sea_is_stopped() -> None:
     assert ships == 257
     assert lost == 0
     assert stopped >= 150
+
+
+def quiet(pixels: np.ndarray, valid: np.ndarray | None = None, gate: SeaGate | None = None) -> np.ndarray:
+    known = np.ones(pixels.shape[1:], bool) if valid is None else valid
+    blocks = quiet_blocks(pixels, known, BANDS, gate or SeaGate())
+    assert blocks is not None
+    return blocks
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 1000), sigma=st.sampled_from([1, 6, 12, 20]), side=st.sampled_from([64, 200, 256]))
+def test_all_blocks_of_a_tile_that_is_stopped_are_quiet(seed: int, sigma: float, side: int) -> None:
+    pixels = sea(seed, sigma=sigma, side=side)
+    assert not judge(pixels).passes
+    assert quiet(pixels).all()
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    row=st.integers(0, 190),
+    col=st.integers(0, 190),
+    band=st.sampled_from([1, 2, 3]),
+    rise=st.integers(450, 20_000),
+)
+def test_the_block_of_a_ship_is_not_quiet_and_far_ones_are(seed: int, row: int, col: int, band: int, rise: int) -> None:
+    pixels = sea(seed, side=256)
+    pixels[:, :, 216:] = np.array([800, 900, 1000, 3000], np.uint16)[:, None, None]  # land beside, in every tile
+    pixels[band, row : row + 3, col : col + 7] += np.uint16(rise)
+    blocks = quiet(pixels)
+    assert not blocks[row // 16, col // 16]
+    assert not blocks[:, 14:].any()
+    far = [(r, c) for r in range(16) for c in range(12) if max(abs(r - row // 16), abs(c - col // 16)) > 2]
+    assert all(blocks[r, c] for r, c in far)
+
+
+def test_blocks_that_cannot_be_judged_are_not() -> None:
+    calm, valid = sea(8), np.ones((256, 256), bool)
+    assert quiet_blocks((calm // 16).astype(np.uint8), valid, BANDS, SeaGate()) is None
+    assert quiet_blocks(calm[:3], valid, BANDS[:3], SeaGate()) is None
+    assert quiet_blocks(calm, valid, BANDS, SeaGate(enabled=False)) is None
+    assert not quiet(sea(2, sigma=60)).any()
+    empty = calm.copy()
+    valid[:, :96] = False
+    empty[:, :, :96] = 0
+    assert quiet(empty, valid).all()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from onboard.tile_ahead import tile_ahead
+from onboard.tile_ahead import begun_ahead, tile_ahead
 
 
 def threads() -> int:
@@ -99,3 +99,36 @@ def test_it_can_be_left_early() -> None:
 def test_nothing_ahead_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="0 items ahead"):
         tile_ahead(str, [1], ahead=0)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.lists(st.integers(), max_size=20), st.integers(1, 6), st.integers(2, 4))
+def test_several_threads_keep_the_order(items: list[int], ahead: int, count: int) -> None:
+    assert list(tile_ahead(lambda item: item * 3 + 1, items, ahead=ahead, threads=count)) == [i * 3 + 1 for i in items]
+    assert threads() == 0
+
+
+def test_two_threads_work_at_once() -> None:
+    both = threading.Barrier(2, timeout=10)
+    assert len(list(tile_ahead(lambda _: both.wait(), range(4), ahead=3, threads=2))) == 4
+
+
+def test_no_threads_are_refused() -> None:
+    with pytest.raises(ValueError, match="in 0 threads"):
+        tile_ahead(str, [1], ahead=1, threads=0)
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 3])
+def test_work_is_begun_so_far_ahead_in_the_consumers_thread(ahead: int) -> None:
+    begun: list[tuple[int, int]] = []
+
+    def begin(item: int) -> int:
+        begun.append((item, threading.get_ident()))
+        return item * 7
+
+    pairs = begun_ahead(begin, range(6), ahead=ahead)
+    for consumed in range(1, 7):
+        assert next(pairs) == (consumed - 1, (consumed - 1) * 7)
+        assert len(begun) == min(6, consumed + ahead)
+    assert list(pairs) == []
+    assert begun == [(item, threading.get_ident()) for item in range(6)]
