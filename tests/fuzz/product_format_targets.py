@@ -8,6 +8,8 @@ from functools import cache
 import numpy as np
 import zstandard
 
+from downlink.alerts import AlertDetection
+from downlink.audit_sample import AuditManifest, AuditStratum, AuditUnit, DiscardKind, decode_audit, encode_audit
 from downlink.band_transform import MOST_BANDS
 from downlink.codestream import CodestreamShape, first_layers, join_layers, main_header, split_layers
 from downlink.errors import CodestreamError, LayerError
@@ -275,7 +277,46 @@ def _image_seeds() -> list[bytes]:
     ]  # fmt: skip
 
 
+def audit(data: bytes) -> None:
+    """A draw with its image or LayerError; what is decoded encodes to what decodes to it, where its candidates lie in a scene."""
+    decoded = value_or_refusal(LayerError, decode_audit, data)
+    if decoded is None:
+        return
+    manifest, image_step = decoded
+    require(all(0 <= stratum.share <= 1 for stratum in manifest.strata), "an impossible chance")
+    require(all(len(stratum.units) <= stratum.population for stratum in manifest.strata), "more drawn than there is")
+    packed = value_or_refusal(LayerError, encode_audit, manifest, image_step)
+    if packed is not None:
+        again, same_image = decode_audit(packed)
+        require(same_image == image_step, "the image of an audit changes on the way")
+        places = [(kind, unit.row, unit.col) for kind, unit in manifest.units]
+        require(places == [(kind, unit.row, unit.col) for kind, unit in again.units], "units change on the way")
+
+
+def _audit_seeds() -> list[bytes]:
+    candidate = AlertDetection(class_id=3, confidence=0.2, corners_px=((10, 20), (42, 20), (42, 28), (10, 28)))
+    cloud = AuditStratum(
+        kind=DiscardKind.CLOUD,
+        population=1920,
+        share=0.015625,
+        units=(AuditUnit(row=0x1234, col=0x56), AuditUnit(row=0x1274, col=0x96)),
+    )
+    gate = AuditStratum(kind=DiscardKind.SEA_GATE, population=12_345, share=0.0, units=())
+    below = AuditStratum(
+        kind=DiscardKind.BELOW_THRESHOLD,
+        population=9,
+        share=0.25,
+        units=(AuditUnit(row=5, col=7, candidate=candidate),),
+    )
+    return [
+        encode_audit(AuditManifest(cell_px=64, strata=(cloud, gate, below)), _image_seeds()[0]),
+        encode_audit(AuditManifest(cell_px=8, strata=(below,)), b"\x03"),
+        encode_audit(AuditManifest(cell_px=256, strata=(gate,))),
+    ]
+
+
 TARGETS = {
+    "audit": Target(run=audit, seeds=_audit_seeds, longest=1024),
     "summary": Target(run=summary, seeds=_summary_seeds, longest=2048),
     "image_header": Target(run=image_header, seeds=_image_header_seeds, longest=1024),
     "codestream": Target(run=codestream, seeds=_codestream_seeds, longest=1024),
