@@ -27,7 +27,7 @@ from onboard.sea_gate import SeaGate, may_hold_objects
 from onboard.tiles import tile_grid
 
 ROOT = Path(__file__).resolve().parents[1]
-HALO_PX = 64
+HALO_PX = 32
 MOST_BYTES = 1 << 40
 
 
