@@ -123,6 +123,9 @@ class OnboardWork:
             looking_ms += sum(self._duration_ms(step, mpix) for step in steps)
         chips = (chip.window.height * chip.window.width / 1e6 for chip in scene.chips)
         chips_ms = sum(self._duration_ms(EnergyStep.ENCODE, mpix) for mpix in chips)
+        if scene.audit is not None:
+            audited_px = len(scene.audit.units) * scene.audit.cell_px**2
+            chips_ms += self._duration_ms(EnergyStep.ENCODE, audited_px / 1e6)
         return SurveyTime(looking_ms=looking_ms, chips_ms=chips_ms)
 
     def _duration_ms(self, step: EnergyStep, mpix: float) -> int:
