@@ -51,7 +51,8 @@ class TileLook:
     """A tile that was read, screened and found worth keeping."""
 
     padded: np.ndarray
-    """(bands, height, width) with the halo, the offset of the digital numbers taken off: what the detector sees."""
+    """(bands, height, width) with the halo, the offset of the digital numbers taken off: what the detector sees; without the halo
+    where the sea gate stops the tile."""
     core: np.ndarray
     """(bands, height, width) of the tile alone, as the sensor gave it."""
     valid: np.ndarray
@@ -156,38 +157,41 @@ def _paid(
 
 
 def look(frame: SensorFrame, tile: TileWindow, *, settings: PipelineSettings, charge: Charge) -> TileLook | TileReport:
-    """Read and screen a tile; its report where that is the end of it."""
-    mpix = mpix_of(tile.core)
+    """Read and screen a tile; its report where that is the end of it.
+
+    The halo is read only where something is to be searched: over empty sea reading is most of the work.
+    """
     try:
-        with charge(EnergyStep.INGEST, mpix):
-            padded = frame.read_around(tile.core, tile.padded)
-            valid = frame.valid(tile.core)
+        with charge(EnergyStep.INGEST, mpix_of(tile.core)):
+            core, valid = frame.read(tile.core), frame.valid(tile.core)
+        with charge(EnergyStep.SCREEN, mpix_of(tile.core)):
+            return _judged(frame, tile, core, valid, settings)
     except TileReadError as error:
         return TileReport(tile=tile, outcome=TileOutcome.UNREADABLE, reason=str(error))
-    halo = settings.halo_px
-    inside = (slice(None), slice(halo, halo + tile.core.height), slice(halo, halo + tile.core.width))
-    with charge(EnergyStep.SCREEN, mpix):
-        reflectance = reflectance_of(padded, settings.dn_offset)
-        verdict = may_hold_objects(reflectance[inside], valid, frame.band_names, settings.sea_gate)
-        screening = screened(reflectance[inside], valid, frame.band_names, settings.screening, verdict)
-        if screening.outcome is not TileOutcome.KEPT:
-            return TileReport(
-                tile=tile,
-                outcome=screening.outcome,
-                reason=screening.reason,
-                cloud_fraction=screening.cloud_fraction,
-            )
-        plan = SearchPlan(windows=(), gate="sea", reason=verdict.reason)
-        if verdict.passes:
-            plan = plan_search(
-                reflectance,
-                valid,
-                frame.band_names,
-                halo_px=halo,
-                sea_gate=settings.sea_gate,
-                land_gate=settings.land_gate,
-            )
-    return TileLook(padded=reflectance, core=padded[inside], valid=valid, screening=screening, plan=plan)
+
+
+def _judged(
+    frame: SensorFrame, tile: TileWindow, core: np.ndarray, valid: np.ndarray, settings: PipelineSettings
+) -> TileLook | TileReport:
+    seen = reflectance_of(core, settings.dn_offset)
+    verdict = may_hold_objects(seen, valid, frame.band_names, settings.sea_gate)
+    screening = screened(seen, valid, frame.band_names, settings.screening, verdict)
+    if screening.outcome is not TileOutcome.KEPT:
+        return TileReport(
+            tile=tile, outcome=screening.outcome, reason=screening.reason, cloud_fraction=screening.cloud_fraction
+        )
+    plan = SearchPlan(windows=(), gate="sea", reason=verdict.reason)
+    if verdict.passes:
+        seen = reflectance_of(frame.read_around(tile.core, tile.padded), settings.dn_offset)
+        plan = plan_search(
+            seen,
+            valid,
+            frame.band_names,
+            halo_px=settings.halo_px,
+            sea_gate=settings.sea_gate,
+            land_gate=settings.land_gate,
+        )
+    return TileLook(padded=seen, core=core, valid=valid, screening=screening, plan=plan)
 
 
 def screened(

@@ -62,7 +62,7 @@ EDGES = {
     "socket": {"mission/channel_relay.py", "mission/datagram_relay.py", "mission/udp_port.py"},
     "secrets": set(),
     "asyncio": set(),
-    "threading": {"onboard/raw_store.py"},
+    "threading": {"onboard/raw_store.py", "onboard/ingest.py"},
     "concurrent": {"onboard/tile_ahead.py", "onboard/training/train.py"},
     "subprocess": set(),
     "multiprocessing": {
