@@ -1,3 +1,5 @@
+import contextlib
+import io
 import json
 from pathlib import Path
 
@@ -51,13 +53,12 @@ def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("train")
     data = write_folder(folder / "data")
     (data / "data.yaml").write_text("names: {0: cargo ship, 1: tanker}\n")
-    with pytest.MonkeyPatch.context() as patch:
-        lines: list[str] = []
-        patch.setattr("sys.stdout.write", lines.append)
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
         code = main(["train", str(data), "--out", str(folder / "cargo"), "--bands", "blue,green,red,nir", *TINY,
                      "--origin", "painted for a test", "--json"])  # fmt: skip
     assert code == 0
-    return data, folder / "cargo", json.loads("".join(lines))
+    return data, folder / "cargo", json.loads(printed.getvalue())
 
 
 def test_one_command_makes_a_model_folder_of_any_bands_and_classes(trained):
