@@ -341,8 +341,8 @@ def test_bad_files_a_full_disk_a_clock_set_back_and_a_clean_stop(tmp_path: Path,
         )
         assert not status["healthy"] and status["boot"] == 1
         resource.prlimit(flight.pid, resource.RLIMIT_FSIZE, (limit, limit))
-        # The worker's own disk is full, too, for the rest of the scene.
-        resource.prlimit(worker_pid, resource.RLIMIT_FSIZE, (9000, limit))
+        # The worker's own disk is full, too: what the survey hands over still fits, a block does not.
+        resource.prlimit(worker_pid, resource.RLIMIT_FSIZE, (18_000, limit))
         held = ground.wait_until(
             "a worker that is held", lambda: "handover" in flight.status.get("reason", "") and flight.status
         )
