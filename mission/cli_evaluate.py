@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 BASELINE = "cfar"
 RELATIONS = {
-    "held out": "judged by a network that was trained without it and its place",
+    "held out": "judged by a network that was trained without it, and without its place where folds are of places",
     "seen in training": "judged by a network that was trained on it: no test of what it can do elsewhere",
     "new": "the model does not know the place",
 }
