@@ -10,9 +10,10 @@ coded as the audit codes them, 16 to a picture, with so many bytes for each; the
 import argparse
 import json
 import sys
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from rich.console import Console
@@ -27,10 +28,11 @@ from mission.pipeline_setup import DEFAULT_MODEL, MODELS_FOLDER
 from mission.truth import Truth, read_truth
 from onboard.detector import Detector, load_detector
 from onboard.discard_audit import audit_layer
+from onboard.energy_prices import EnergyStep
+from onboard.governor import Decision, Effort
 from onboard.ingest import IngestSettings, open_scene
 from onboard.policy import load_policy
 from onboard.sensor_frame import SensorFrame
-from tests.onboard.test_pipeline import Allowing
 
 MISSIONS: Final = 2000
 SEED: Final = 20260311
@@ -79,7 +81,22 @@ class PictureRow:
     """Cells without a label in which it does."""
 
 
-def summary_of(scene: int, height: int, width: int, band_names: tuple[str, ...], dtype: str) -> SceneSummary:
+class Unmetered:
+    """An energy port that allows everything and counts nothing."""
+
+    def decide(self, mpix: float) -> Decision:
+        return Decision(effort=Effort.DETECT, reason="unmetered")
+
+    def may_spend(self, step: EnergyStep, mpix: float) -> Decision:
+        return Decision(effort=Effort.SCREEN_ONLY, reason="unmetered")
+
+    def charge(self, step: EnergyStep, mpix: float) -> AbstractContextManager[None]:
+        return nullcontext()
+
+
+def summary_of(
+    scene: int, height: int, width: int, band_names: tuple[str, ...], dtype: Literal["uint8", "uint16"]
+) -> SceneSummary:
     """As far as the ground needs one here."""
     return SceneSummary(
         scene=scene, name="benchmark", captured_ms=1, height=height, width=width, dtype=dtype, band_names=band_names, nodata=None,
@@ -173,7 +190,7 @@ def pictures(data: Path, detector: Detector) -> list[PictureRow]:
                 summary = summary_of(number, frame.height, frame.width, frame.band_names, frame.dtype)
                 stratum = AuditStratum(kind=DiscardKind.CLOUD, population=1000, share=0.5, units=tuple(units))
                 manifest = AuditManifest(cell_px=CELL_PX, strata=(stratum,))
-                layer = audit_layer(manifest, frame, summary, policy=sized, energy=Allowing())
+                layer = audit_layer(manifest, frame, summary, policy=sized, energy=Unmetered())
                 raw_bytes += len(units) * CELL_PX * CELL_PX * len(frame.band_names) * np.dtype(frame.dtype).itemsize
             audit = came_down(layer.payload, summary)
             real_bytes += layer.layer.size_bytes
