@@ -100,6 +100,7 @@ def test_loss_of_signal_in_mid_file(system: LivingSystem) -> None:
 
 @pytest.mark.parametrize("service", ["onboard", "ground"])
 def test_full_disk(system: LivingSystem, service: str) -> None:
+    system.lose_references()
     system.hands(f"dd if=/dev/zero of=/at/{service}/ballast bs=4k 2>/dev/null || true")
     system.capture(2)
     port = {"onboard": 9101, "ground": 8080}[service]
