@@ -4,7 +4,8 @@
 
 Five folds of two ports: discriminant, calibration and threshold of each come from the other four. `--folds` names a folder with the
 checkpoints `fold_N.pt` and verdicts `held_out_N.json` of the network's cross-validation; both are then compared ship by ship, each
-by the fold that has not seen the port. `--fit` writes the weights of all scenes to onboard/models/cfar/cfar.json.
+by the fold that has not seen the port. `--fit` writes the weights of all scenes, and of each fold, to
+onboard/models/cfar.
 """
 
 import argparse
@@ -28,6 +29,7 @@ from onboard.training.cfar_fit import (
 )
 from onboard.training.crossval import FOLDS, HeldOutPort, read_held_out
 from onboard.training.evaluate import held_out_table, table_lines
+from onboard.training.held_out_cfar import write_baseline_folds
 from onboard.training.labelled_scene import LabelledScene, read_labelled_scenes
 from onboard.training.matching import match
 from onboard.training.scene_detection import detect_scene
@@ -141,6 +143,7 @@ def main() -> int:
         CFAR_FILE.parent.mkdir(parents=True, exist_ok=True)
         weights = fitted_weights(judged, ports, version=VERSION)
         CFAR_FILE.write_text(weights.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        write_baseline_folds(scenes, CFAR_FILE.parent, version=VERSION)
     if options.json:
         result = {"table": {name: asdict(score) for name, score in table.items()}, "ships": [asdict(r) for r in rows]}
         sys.stdout.write(json.dumps(result) + "\n")
