@@ -53,7 +53,7 @@ def blobs_of(mask: NDArray[np.bool_], *, min_px: int = 1, max_px: int | None = N
     flat[1:].reshape(height, stride)[:, :width] = mask
     edges = np.diff(flat, append=np.int8(0))
     starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-    root = _blob_of_runs(starts, ends, stride)
+    root = first_runs(starts, ends, stride, diagonal=True)
     lengths = ends - starts
     sizes = np.bincount(root, weights=lengths, minlength=len(starts))[root]
     kept = np.flatnonzero((sizes >= min_px) & (sizes <= (max_px or mask.size)))
@@ -112,10 +112,13 @@ def _span(length: int, reach: int) -> tuple[NDArray[np.int64], NDArray[np.int64]
     return np.maximum(places - reach, 0), np.minimum(places + reach + 1, length)
 
 
-def _blob_of_runs(starts: NDArray[np.int64], ends: NDArray[np.int64], stride: int) -> NDArray[np.int64]:
-    """For each run of pixels, from a start to before an end in rows laid end to end, the first run of its blob."""
-    first = np.searchsorted(ends, starts + stride, side="left")
-    beyond = np.searchsorted(starts, ends + stride, side="right")
+def first_runs(starts: NDArray[np.int64], ends: NDArray[np.int64], stride: int, *, diagonal: bool) -> NDArray[np.int64]:
+    """For each run of pixels, from a start to before an end in rows laid end to end, the first run of its blob.
+
+    Runs of neighbouring rows belong together where they share a column, with `diagonal` also where their corners meet.
+    """
+    first = np.searchsorted(ends, starts + stride, side="left" if diagonal else "right")
+    beyond = np.searchsorted(starts, ends + stride, side="right" if diagonal else "left")
     counts = np.maximum(beyond - first, 0)
     upper = np.repeat(np.arange(len(starts)), counts)
     lower = np.arange(len(upper)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)

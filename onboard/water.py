@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from onboard.blobs import first_runs
 from onboard.cloud import BandRole, CloudSettings, band_roles
 from onboard.errors import WaterBandsError
 
@@ -106,31 +107,13 @@ def patches_of(mask: NDArray[np.bool_], *, min_px: int) -> NDArray[np.bool_]:
     flat[1:].reshape(height, stride)[:, :width] = mask
     edges = np.diff(flat, append=np.int8(0))
     starts, ends = np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
-    patch = _patch_of_runs(starts, ends, stride)
+    patch = first_runs(starts, ends, stride, diagonal=False)
     sizes = np.bincount(patch, weights=ends - starts, minlength=len(starts))
     small = sizes[patch] < min_px
     edges[starts[small]] = 0
     edges[ends[small]] = 0
     kept: NDArray[np.bool_] = np.cumsum(edges[:-1], dtype=np.int8).reshape(height, stride)[:, :width] > 0
     return kept
-
-
-def _patch_of_runs(starts: NDArray[np.int64], ends: NDArray[np.int64], stride: int) -> NDArray[np.int64]:
-    """For each run of pixels, from a start to before an end in rows laid end to end, the first run of its patch."""
-    first = np.searchsorted(ends, starts + stride, side="right")
-    beyond = np.searchsorted(starts, ends + stride, side="left")
-    counts = np.maximum(beyond - first, 0)
-    upper = np.repeat(np.arange(len(starts)), counts)
-    lower = np.arange(len(upper)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(first, counts)
-    parent = np.arange(len(starts))
-    # Shiloach and Vishkin 1982: hook the larger root under the smaller, then point everything at its root.
-    while True:
-        one, other = parent[upper], parent[lower]
-        if np.array_equal(one, other):
-            return parent
-        np.minimum.at(parent, np.maximum(one, other), np.minimum(one, other))
-        while not np.array_equal(roots := parent[parent], parent):
-            parent = roots
 
 
 def _column_distance(land: NDArray[np.bool_], farthest_px: int) -> NDArray[np.float32]:
