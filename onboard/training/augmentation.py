@@ -54,20 +54,3 @@ def is_calm(patch: np.ndarray, bands: tuple[str, ...] = BANDS) -> bool:
         judged = patch[..., 0]
     low, high = np.percentile(judged, (5, 95))
     return float(high - low) < _CALM_SPREAD_DN
-
-
-def paste_ship(
-    chip: np.ndarray, ship: np.ndarray, mask: np.ndarray, row: int, col: int, *, bands: tuple[str, ...] = BANDS
-) -> bool:
-    """Add a ship, given as contrast against its own water, onto calm water of `chip` (in place).
-
-    `ship` is (h, w, bands) float32 difference from the water around it, `mask` (h, w) 0..1 feathered. Returns False
-    and leaves the chip alone where the place is not calm.
-    """
-    height, width = mask.shape
-    place = chip[row : row + height, col : col + width]
-    if place.shape[:2] != mask.shape or not is_calm(place, bands):
-        return False
-    place += ship * mask[..., None]
-    np.maximum(place, 0.0, out=place)
-    return True

@@ -9,12 +9,16 @@ import cv2
 import numpy as np
 
 from onboard.network_input import TRUE_COLOUR_DN_PER_COUNT, compress_above_dark, dark_level
-from onboard.training.augmentation import is_calm, paste_ship, vary_radiometry
+from onboard.training.augmentation import vary_radiometry
+from onboard.training.berths import moor
 from onboard.training.labelled_scene import LabelledScene
 from onboard.training.plan import BANDS
+from onboard.training.ship_cutouts import cut_out_ships, paste_ship
 
 _SHIP_SHARE, _COAST_SHARE = 0.55, 0.25
 """Chips centred near a ship, and near a coast (the hard negatives); the rest fall anywhere."""
+_ADRIFT_SHARE, _MOORED_SHARE = 0.35, 0.4
+"""Chips into which ships are pasted on open water, and at berths."""
 _MIN_VISIBLE = 0.5
 """A ship of which less than this share of its corners and centre is in the chip is not asked for."""
 
@@ -33,14 +37,6 @@ class ChipBatch:
     """(ships,) int64 class of each box."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _ShipCutout:
-    contrast: np.ndarray
-    mask: np.ndarray
-    corners_px: np.ndarray
-    class_id: int
-
-
 class ChipSampler:
     """An endless, seeded source of augmented chips."""
 
@@ -56,7 +52,7 @@ class ChipSampler:
         self._area_weights = np.sqrt(areas) / np.sqrt(areas).sum()
         self._dark = [dark_level(scene.pixels.transpose(2, 0, 1)) for scene in scenes]
         self._coasts = [coast_points(scene.pixels, bands) for scene in self._scenes]
-        self._cutouts = [cutout for scene in scenes for cutout in _cut_out_ships(scene, bands)]
+        self._cutouts = [cutout for scene in scenes for cutout in cut_out_ships(scene, bands)]
 
     def batch(self, chips: int) -> ChipBatch:
         """Draw `chips` chips."""
@@ -79,8 +75,10 @@ class ChipSampler:
         corners = scene.ships_px @ matrix[:, :2].T + matrix[:, 2]
         visible = self._visible(corners)
         corners, classes = corners[visible], scene.classes[visible]
-        if self._cutouts and self._rng.random() < 0.35:
+        if self._cutouts and self._rng.random() < _ADRIFT_SHARE:
             corners, classes = self._paste(pixels, corners, classes)
+        if self._cutouts and self._rng.random() < _MOORED_SHARE:
+            corners, classes = self._moor(pixels, corners, classes)
         seen, dark = vary_radiometry(pixels, self._dark[index], self._bands, rng=self._rng)
         return compress_above_dark(seen.transpose(2, 0, 1), dark), corners, classes
 
@@ -135,6 +133,16 @@ class ChipSampler:
                 classes = np.append(classes, cutout.class_id)
         return corners, classes
 
+    def _moor(self, pixels: np.ndarray, corners: np.ndarray, classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Lay up to four ships at berths of `pixels` (in place); a second may come to lie alongside the first."""
+        for _ in range(int(self._rng.integers(1, 5))):
+            cutout = self._cutouts[self._rng.integers(len(self._cutouts))]
+            moored = moor(pixels, cutout, corners, bands=self._bands, rng=self._rng)
+            if moored is not None:
+                corners = np.concatenate([corners, moored[None]])
+                classes = np.append(classes, cutout.class_id)
+        return corners, classes
+
 
 def _warped(pixels: np.ndarray, warp: np.ndarray, side_px: int) -> np.ndarray:
     """(side, side, bands) float32 of (height, width, bands); OpenCV warps four bands at a time."""
@@ -180,27 +188,3 @@ def boxes_of_corners(corners: np.ndarray) -> np.ndarray:
     angle = (np.arctan2(along[:, 1], along[:, 0]) + np.pi / 4) % np.pi - np.pi / 4
     sides = np.sort(lengths, axis=1)[:, ::-1]
     return np.column_stack([corners.mean(axis=1), sides, angle]).astype(np.float32)
-
-
-def _cut_out_ships(scene: LabelledScene, bands: tuple[str, ...], margin_px: int = 6) -> list[_ShipCutout]:
-    """Ships that lie alone on calm water, as contrast against that water."""
-    cutouts = []
-    height, width = scene.pixels.shape[:2]
-    for corners, class_id in zip(scene.ships_px, scene.classes, strict=True):
-        low = np.floor(corners.min(axis=0)).astype(int) - margin_px
-        high = np.ceil(corners.max(axis=0)).astype(int) + margin_px
-        if (low < 0).any() or high[0] > width or high[1] > height:
-            continue
-        patch = scene.pixels[low[1] : high[1], low[0] : high[0]].astype(np.float32)
-        moved = corners - low
-        inside = np.zeros(patch.shape[:2], np.uint8)
-        cv2.fillConvexPoly(inside, np.round(moved - 0.5).astype(np.int32), 1)
-        near = cv2.dilate(inside, np.ones((5, 5), np.uint8))
-        around = patch[near == 0]
-        if len(around) < 20 or not is_calm(around[None], bands):
-            continue
-        mask = cv2.GaussianBlur(near.astype(np.float32), (0, 0), 1.0)
-        cutouts.append(
-            _ShipCutout(contrast=patch - np.median(around, axis=0), mask=mask, corners_px=moved, class_id=int(class_id))
-        )
-    return cutouts

@@ -6,10 +6,12 @@ import pytest
 cv2 = pytest.importorskip("cv2", reason="opencv comes with the train extra", exc_type=ImportError)
 
 from onboard.rotated_boxes import corners_of, overlaps  # noqa: E402
-from onboard.training.augmentation import is_calm, paste_ship, vary_radiometry  # noqa: E402
+from onboard.training import chip_sampler  # noqa: E402
+from onboard.training.augmentation import is_calm, vary_radiometry  # noqa: E402
 from onboard.training.chip_sampler import ChipSampler, boxes_of_corners, coast_points  # noqa: E402
 from onboard.training.crossval import FOLDS  # noqa: E402
 from onboard.training.labelled_scene import LabelledScene, read_generated_scene, read_labelled_scenes  # noqa: E402
+from onboard.training.ship_cutouts import paste_ship  # noqa: E402
 
 BANDS = ("B08", "B04", "B03")
 SHIPS = np.array([[60, 70, 24, 8, 0.4], [200, 90, 30, 8, 1.7], [150, 240, 14, 6, -0.5]])
@@ -106,7 +108,8 @@ def test_radiometry_changes_levels_but_not_what_lies_above_the_dark_level_by_muc
     assert min(contrast) > 500 and max(contrast) < 2 * (2500 - 130)
 
 
-def test_haze_that_adds_to_everything_changes_no_chip():
+def test_haze_that_adds_to_everything_changes_no_chip(monkeypatch):
+    monkeypatch.setattr(chip_sampler, "_MOORED_SHARE", 0.0)  # under so much haze no water is told, and no berth
     clear, hazy = scene(), scene()
     hazy = LabelledScene(name=hazy.name, pixels=hazy.pixels + np.uint16(700), ships_px=hazy.ships_px)
     first, second = (ChipSampler([one], bands=BANDS, chip_px=96, seed=3).batch(4) for one in (clear, hazy))
