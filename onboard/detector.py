@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from downlink.scene import Window
 from onboard.detection import Detection
 from onboard.errors import DetectorInputError, EngineError, ModelFileError
-from onboard.network_input import InputKind, network_input
+from onboard.network_input import InputKind, network_input, window_inputs
 from onboard.rotated_boxes import corners_of
 from onboard.seam_merge import suppress_duplicates
 
@@ -145,7 +145,7 @@ class TileDetector:
         return self._model
 
     def detect(self, pixels: np.ndarray, band_names: tuple[str, ...]) -> list[Detection]:
-        image = self._image(pixels, band_names)
+        image = network_input(pixels, band_names, self._model.bands, kind=self._model.dn_to_input)
         height, width = self._checked_size(image.shape[1:])
         window = Window(row=0, col=0, height=height, width=width)
         return self._detections(self._engine.candidates(self._filled(image), self._min_score), window)
@@ -153,16 +153,14 @@ class TileDetector:
     def begin(
         self, pixels: np.ndarray, band_names: tuple[str, ...], windows: Sequence[Window]
     ) -> Callable[[], list[list[Detection]]]:
-        image = self._image(pixels, band_names)
-        begun = [self._engine.submit(self._filled(image[:, *window.slices]), self._min_score) for window in windows]
+        model = self._model
+        images = window_inputs(pixels, band_names, model.bands, kind=model.dn_to_input, windows=windows)
+        begun = [self._engine.submit(self._filled(image), self._min_score) for image in images]
 
         def wait() -> list[list[Detection]]:
             return [self._detections(candidates(), window) for candidates, window in zip(begun, windows, strict=True)]
 
         return wait
-
-    def _image(self, pixels: np.ndarray, band_names: tuple[str, ...]) -> np.ndarray:
-        return network_input(pixels, band_names, self._model.bands, kind=self._model.dn_to_input)
 
     def _detections(self, candidates: np.ndarray, window: Window) -> list[Detection]:
         """Candidates in the frame of a window to detections in the frame that the window lies in."""

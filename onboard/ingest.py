@@ -1,4 +1,4 @@
-"""Opens scene files: the only file of this room that knows rasterio.
+"""Opens scene files with rasterio: what they are, and where on Earth.
 
 Whatever GDAL reads (GeoTIFF, COG, JPEG 2000, VRT) becomes a `SensorFrame`, or is refused with an error that names the
 thing and the remedy. Pixels are read in windows; nothing here reads a whole scene.
@@ -7,42 +7,27 @@ thing and the remedy. Pixels are read in windows; nothing here reads a whole sce
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
-from threading import Lock
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 import rasterio
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from rasterio.crs import CRS
-from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import NotGeoreferencedWarning, RasterioError, RasterioIOError
+from rasterio.enums import ColorInterp
+from rasterio.errors import RasterioError
 from rasterio.transform import Affine, from_gcps
 from rasterio.warp import transform as warp_points
-from rasterio.windows import Window as RasterWindow
 
 from downlink.scene import Georeference, Window
 from onboard.capture_time import captured_ms_from_tags
-from onboard.errors import SceneFileError, SceneFormatError, SceneGeoreferenceError, TileReadError
+from onboard.errors import SceneFileError, SceneGeoreferenceError, TileReadError
 from onboard.ground_sampling import ground_sampling_distance_m
+from onboard.raster_source import GDAL_OPTIONS, NO_SIDE_FILES, RasterSource, opened
 from onboard.scene_bands import checked_dtype, checked_nodata, names_of_bands
-from onboard.sensor_frame import LonLatCorners, Mask, Pixels, SensorFrame
-
-GDAL_OPTIONS: Final[dict[str, Any]] = {
-    "GDAL_ERROR_ON_LIBJPEG_WARNING": True,
-    "GDAL_CACHEMAX": 256 * 1024 * 1024,
-    "GTIFF_DIRECT_IO": True,
-}
-"""Damage in a JPEG file that libjpeg only warns about becomes an error (JPEG inside TIFF stays silent about it). Decoded blocks are
-kept within so many bytes, and not within GDAL's twentieth of the machine: rows of tiles are read once, whatever the scene's size.
-Uncompressed GeoTIFFs are read past that cache, in half the time: the system keeps their pages already."""
-
-NO_SIDE_FILES: Final[dict[str, Any]] = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": False}
-"""Masks, overviews and metadata beside the file stay unread: such a file may name others, which any driver opens."""
+from onboard.sensor_frame import LonLatCorners, SensorFrame
 
 SELF_CONTAINED_DRIVERS: Final = ("GTiff", "JP2OpenJPEG")
 """Formats that hold their pixels themselves: GeoTIFF (COG among them) and JPEG 2000. A VRT names other files, or addresses."""
@@ -76,10 +61,12 @@ def open_scene(path: str | Path, settings: IngestSettings | None = None) -> Sens
     path = Path(path)
     gdal_options = GDAL_OPTIONS if settings.drivers is None else {**GDAL_OPTIONS, **NO_SIDE_FILES}
     with rasterio.Env(**gdal_options), ExitStack() as on_failure:
-        dataset = on_failure.enter_context(_opened(path, settings.drivers))
+        dataset = on_failure.enter_context(opened(path, settings.drivers))
         image_bands, alpha_band = _bands_by_role(dataset)
         dtype = checked_dtype([dataset.dtypes[band - 1] for band in image_bands], path)
-        source = RasterSource(dataset, path.stem, image_bands, alpha_band, gdal_options)
+        source = RasterSource(
+            dataset, path.stem, image_bands, alpha_band, partial(opened, path, settings.drivers), gdal_options
+        )
         _refuse_if_nothing_reads(source, dataset.height, dataset.width, path)  # a cut header also loses the CRS
         notes: list[str] = []
         nodata = checked_nodata([dataset.nodatavals[band - 1] for band in image_bands], dtype, path, notes)
@@ -109,88 +96,6 @@ def open_scene(path: str | Path, settings: IngestSettings | None = None) -> Sens
         )
         on_failure.pop_all()
     return frame
-
-
-class RasterSource:
-    """A `PixelSource` over an open rasterio dataset."""
-
-    def __init__(
-        self,
-        dataset: rasterio.DatasetReader,
-        name: str,
-        image_bands: tuple[int, ...],
-        alpha_band: int | None,
-        gdal_options: Mapping[str, Any] = GDAL_OPTIONS,
-    ) -> None:
-        self._dataset = dataset
-        self._name = name
-        self._image_bands = image_bands
-        self._alpha_band = alpha_band
-        self._gdal_options = gdal_options
-        self._reading = Lock()  # one thread at a time may use a dataset
-        flags = dataset.mask_flag_enums[image_bands[0] - 1]
-        self._has_mask = MaskFlags.per_dataset in flags and MaskFlags.alpha not in flags
-
-    def read_bands(self, window: Window) -> Pixels:
-        """(bands, height, width) of a window inside the file. Raises TileReadError."""
-        return self._read(window, list(self._image_bands))
-
-    def read_mask(self, window: Window) -> Mask | None:
-        """Where mask and alpha are not zero; None without either. Raises TileReadError."""
-        valid: Mask | None = None
-        if self._has_mask:
-            valid = self._read(window, self._image_bands[0], masks=True) != 0
-        if self._alpha_band is not None:
-            opaque = self._read(window, self._alpha_band) != 0
-            valid = opaque if valid is None else valid & opaque
-        return valid
-
-    def close(self) -> None:
-        """Close the file."""
-        self._dataset.close()
-
-    def _read(self, window: Window, bands: int | list[int], masks: bool = False) -> NDArray[Any]:
-        area = RasterWindow(window.col, window.row, window.width, window.height)
-        read = self._dataset.read_masks if masks else self._dataset.read
-        try:
-            with self._reading, rasterio.Env(**self._gdal_options):
-                return cast(NDArray[Any], read(bands, window=area))
-        except RasterioError as error:
-            raise TileReadError(
-                f"scene {self._name}: cannot read {window.height} x {window.width} px at row {window.row}, col "
-                f"{window.col} ({error.__cause__ or error}); skip this tile or copy the file again",
-                scene=self._name,
-                window=window,
-            ) from error
-
-
-def _opened(path: Path, drivers: tuple[str, ...] | None) -> rasterio.DatasetReader:
-    if path.is_dir():
-        raise SceneFileError(
-            f"{path} is a folder; stack its bands first: gdalbuildvrt -separate scene.vrt {path}/*.tif", path=path
-        )
-    if not path.is_file():
-        raise SceneFileError(f"no scene file at {path}; check the path", path=path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)  # answered by _georeference
-            # What `rasterio.open` makes; that function takes one driver alone.
-            dataset = rasterio.DatasetReader(str(path), driver=None if drivers is None else list(drivers))
-    except RasterioIOError as error:
-        target = "" if drivers is None else f" -of {drivers[0]}: only {' and '.join(drivers)} are taken here"
-        raise SceneFileError(
-            f"{path} ({path.stat().st_size} bytes) does not open as a raster ({error}); copy it again, or convert it "
-            f"with gdal_translate{target}",
-            path=path,
-        ) from error
-    if dataset.count == 0 or dataset.height == 0 or dataset.width == 0:
-        inner = dataset.subdatasets
-        dataset.close()
-        remedy = f"extract one of {', '.join(inner[:3])} with gdal_translate" if inner else "give a file with bands"
-        raise SceneFormatError(
-            f"{path} holds no pixels of its own; {remedy}", path=path, found="0 bands", accepted="1 or more bands"
-        )
-    return dataset
 
 
 def _bands_by_role(dataset: rasterio.DatasetReader) -> tuple[tuple[int, ...], int | None]:

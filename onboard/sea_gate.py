@@ -86,16 +86,19 @@ def may_hold_objects(
     if where is not None:
         # Pixels without data become water like the rest: neither bright nor darker than what is around.
         bands = [_filled(band, where) for band in bands]
-    levels = [_level(band) for band in bands]
-    nir, green = levels[0].means, levels[2].means
-    brightest = float(nir.max()) * gate.reflectance_gain
-    if brightest > gate.max_water_nir or np.any(nir >= green):
+    samples = [_samples(band) for band in bands]
+    means = [_block_means(grid) for grid in samples]
+    brightest = float(means[0].max()) * gate.reflectance_gain
+    if brightest > gate.max_water_nir or np.any(means[0] >= means[2]):
         return GateVerdict(passes=True, reason=f"not all open water: near infrared up to {brightest:.3f}")
-    for role, band, level in zip(_SEARCHED, bands, levels, strict=True):
-        limit = max(gate.spreads * level.sigma * gate.reflectance_gain, gate.floor)
+    largest_sigma = 0.0
+    for role, band, grid, mean in zip(_SEARCHED, bands, samples, means, strict=True):
+        sigma = _sigma(grid, mean, None)
+        largest_sigma = max(largest_sigma, sigma)
+        limit = max(gate.spreads * sigma * gate.reflectance_gain, gate.floor)
         if limit > gate.largest_rise:
             return GateVerdict(passes=True, reason=f"uneven water: its own {role.value} may rise by {limit:.3f}")
-        rise = _largest_rise(band, level.means) * gate.reflectance_gain
+        rise = _largest_rise(band, mean) * gate.reflectance_gain
         if rise > limit:
             return GateVerdict(
                 passes=True, reason=f"{role.value} rises by {rise:.3f} above the sea around it, water by {limit:.3f}"
@@ -103,7 +106,7 @@ def may_hold_objects(
     return GateVerdict(
         passes=False,
         reason=f"open sea and nothing above it, near infrared up to {brightest:.3f}",
-        texture_dn=max(level.sigma for level in levels),
+        texture_dn=largest_sigma,
     )
 
 
@@ -138,16 +141,6 @@ def quiet_blocks(
     return quiet if empty is None else quiet | empty
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Level:
-    """How bright a band is, block by block."""
-
-    means: NDArray[np.int32]
-    """(block rows, block columns), digital numbers."""
-    sigma: float
-    """Robust standard deviation of the pixels of all blocks around these, in digital numbers."""
-
-
 def _whole_blocks(band: NDArray[Any]) -> NDArray[Any]:
     """A band (height, width), its last rows and columns taken twice where it ends within a block."""
     rows, columns = (-side % BLOCK_PX for side in band.shape)
@@ -163,12 +156,6 @@ def _filled(band: NDArray[Any], where: NDArray[np.bool_]) -> NDArray[Any]:
         where, band, np.median(known).astype(band.dtype) if len(known) else band.dtype.type(0)
     )
     return filled
-
-
-def _level(band: NDArray[Any]) -> _Level:
-    grid = _samples(band)
-    means = _block_means(grid)
-    return _Level(means=means, sigma=_sigma(grid, means, None))
 
 
 def _samples(band: NDArray[Any]) -> NDArray[np.int32]:
@@ -189,8 +176,8 @@ def _sigma(grid: NDArray[np.int32], means: NDArray[np.int32], blocks: NDArray[np
     rows, columns = means.shape
     by_block = grid.reshape(rows, _PER_COLUMN, columns, _PER_ROW) - means[:, np.newaxis, :, np.newaxis]
     around = by_block.reshape(-1) if blocks is None else by_block.transpose(0, 2, 1, 3)[blocks].reshape(-1)
-    ranks = [round(share * (len(around) - 1)) for share in (0.25, 0.75)]
-    low, high = np.partition(around, ranks)[ranks]
+    # Sorted whole: numpy's sort of integers uses the processor's vectors, its partition does not, and takes many times as long.
+    low, high = np.sort(around)[[round(share * (len(around) - 1)) for share in (0.25, 0.75)]]
     return float(high - low) * SIGMA_PER_QUARTILE_RANGE
 
 

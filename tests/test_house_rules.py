@@ -21,6 +21,7 @@ EDGES = {
     "rasterio": {
         "downlink/jpeg2000.py",
         "onboard/ingest.py",
+        "onboard/raster_source.py",
         "onboard/training/labelled_scene.py",
         "ground/browse.py",
         "ground/catalogue.py",
@@ -62,7 +63,7 @@ EDGES = {
     "socket": {"mission/channel_relay.py", "mission/datagram_relay.py", "mission/udp_port.py"},
     "secrets": set(),
     "asyncio": set(),
-    "threading": {"onboard/raw_store.py", "onboard/ingest.py"},
+    "threading": {"onboard/raw_store.py", "onboard/raster_source.py"},
     "concurrent": {"onboard/tile_ahead.py", "onboard/training/train.py"},
     "subprocess": set(),
     "multiprocessing": {

@@ -4,7 +4,9 @@ import json
 import re
 import tracemalloc
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier, Thread
 from typing import Any
 
 import numpy as np
@@ -404,3 +406,59 @@ def test_what_lies_beside_such_a_file_stays_unread(write: Callable[..., Path], t
         assert frame.band_names == ("beside",) and not read_mask(frame).any()
     with open_scene(path, SELF_CONTAINED) as frame:
         assert frame.band_names == ("blue",) and read_mask(frame) is None
+
+
+def read_by_threads(frame: SensorFrame, threads: int) -> list[NDArray[Any]]:
+    """Every tile, all threads starting together."""
+    grid = tile_grid(frame.height, frame.width, tile_px=64, halo_px=16)
+    together = Barrier(threads)
+
+    def work(part: int) -> list[tuple[int, NDArray[Any]]]:
+        together.wait(timeout=30)
+        mine = grid[part::threads]
+        return [(tile.index, frame.read_around(tile.core, tile.padded)) for tile in mine]
+
+    with ThreadPoolExecutor(max_workers=threads) as pool:
+        read = [one for part in pool.map(work, range(threads)) for one in part]
+    return [pixels for _, pixels in sorted(read, key=lambda one: one[0])]
+
+
+@pytest.mark.parametrize(
+    "profile",
+    [
+        {"tiled": True, "blockxsize": 64, "blockysize": 64},
+        {"tiled": True, "blockxsize": 64, "blockysize": 64, "compress": "deflate"},
+        {"compress": "deflate", "blockysize": 5},
+    ],
+)
+def test_threads_read_what_one_reads(write, profile):
+    path = write(texture(3, 300, 400), **profile)
+    with open_scene(path) as alone, open_scene(path) as shared:
+        expected, seen = read_by_threads(alone, 1), read_by_threads(shared, 4)
+    assert len(seen) == len(expected) == 35
+    assert all(np.array_equal(one, other) for one, other in zip(seen, expected, strict=True))
+
+
+def test_only_files_in_small_blocks_are_opened_by_every_thread(write):
+    def opened_by_two(path: Path) -> int:
+        with open_scene(path) as frame:
+            waiting = Thread(target=lambda: frame.read(Window(row=0, col=0, height=8, width=8)))
+            with frame.source._dataset():
+                waiting.start()
+                waiting.join(timeout=0.5)
+                was_served, opened_now = not waiting.is_alive(), len(frame.source._all)
+            waiting.join(timeout=30)
+        assert was_served == (opened_now == 2)
+        return opened_now
+
+    assert opened_by_two(write(texture(1, 128, 128), tiled=True, blockxsize=64, blockysize=64)) == 2
+    assert opened_by_two(write(texture(1, 40, 2000), name="strips.tif", blockysize=5)) == 1
+
+
+def test_a_file_replaced_meanwhile_is_a_damaged_tile_and_not_another_scene(write):
+    path = write(texture(1, 128, 128), tiled=True, blockxsize=64, blockysize=64)
+    with open_scene(path) as frame, frame.source._dataset():
+        path.unlink()
+        write(texture(1, 64, 128), tiled=True, blockxsize=64, blockysize=64)
+        with pytest.raises(TileReadError, match="replaced"):
+            frame.read(Window(row=0, col=0, height=8, width=8))

@@ -3,8 +3,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis.extra import numpy as hnp
 
+from downlink.scene import Window
 from onboard.errors import DetectorInputError
-from onboard.network_input import compress_dn, network_input, select_bands
+from onboard.network_input import (
+    compress_above_dark,
+    compress_dn,
+    dark_level,
+    network_input,
+    select_bands,
+    window_inputs,
+)
 
 WANTED = ("B08", "B04", "B03")
 
@@ -56,3 +64,39 @@ def test_names_must_go_with_the_bands():
 def test_other_number_types_are_refused():
     with pytest.raises(DetectorInputError, match="float64"):
         network_input(np.zeros((3, 4, 4)), WANTED, WANTED)
+
+
+@pytest.mark.parametrize("kind", ["sqrt_above_dark", "sqrt_reflectance"])
+@pytest.mark.parametrize("side", [40, 300])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_table_says_what_the_square_roots_say(kind, side, dtype):
+    rng = np.random.default_rng(side)
+    top = np.iinfo(dtype).max
+    pixels = np.minimum(rng.gamma(1.5, top / 20, (3, side, side)), top).astype(dtype)
+    numbers = pixels if dtype == np.uint16 else pixels * np.float32(3558.0 / 255.0)
+    plain = compress_dn(numbers) if kind == "sqrt_reflectance" else compress_above_dark(numbers, dark_level(numbers))
+    seen = network_input(pixels, WANTED, WANTED, kind=kind)
+    assert seen.dtype == np.float32 and np.array_equal(seen, plain)
+
+
+@pytest.mark.parametrize("sides", [(64,), (64, 64), (280, 280, 280)])
+def test_windows_share_the_dark_level_of_the_whole(sides):
+    rng = np.random.default_rng(3)
+    pixels = rng.integers(50, 6000, (3, 300, 300)).astype(np.uint16)
+    pixels[:, :100, :100] += 700
+    windows = [Window(row=7 * i, col=20 - 5 * i, height=side, width=side) for i, side in enumerate(sides)]
+    whole = network_input(pixels, WANTED, WANTED, kind="sqrt_above_dark")
+    parts = window_inputs(pixels, WANTED, WANTED, kind="sqrt_above_dark", windows=windows)
+    assert len(parts) == len(windows)
+    for part, window in zip(parts, windows, strict=True):
+        assert np.array_equal(part, whole[:, *window.slices])
+
+
+def test_the_dark_level_is_an_order_statistic_of_the_valid_pixels():
+    rng = np.random.default_rng(8)
+    pixels = rng.integers(1, 4000, (2, 200, 160)).astype(np.uint16)
+    pixels[:, :40] = 0
+    sample = pixels[:, ::4, ::4].reshape(2, -1)
+    valid = sample[:, sample.any(axis=0)]
+    expected = np.sort(valid, axis=1)[:, int(valid.shape[1] * 0.005)]
+    assert dark_level(pixels).tolist() == expected.tolist()
