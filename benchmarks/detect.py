@@ -54,6 +54,10 @@ WAYS: Final[dict[str, Way]] = {
     "SAHI on the engine": Way(
         scene="harbour", run=lambda scene, model, threads: run_sahi_engine(scene, model, threads=threads)
     ),
+    "SAHI on the engine, bf16": Way(
+        scene="harbour",
+        run=lambda scene, model, threads: run_sahi_engine(scene, model, threads=threads, precision="bf16"),
+    ),
     "ultralytics tiles .pt": Way(
         scene="harbour", run=lambda scene, model, threads: run_ultralytics(scene, model, exported=False)
     ),

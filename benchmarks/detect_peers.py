@@ -43,12 +43,12 @@ def run_sahi_defaults(scene: Path, folder: Path) -> SearchRun:
     return _run_sahi(scene, model, network, "PyTorch as ultralytics sets it up", input_px=640)
 
 
-def run_sahi_engine(scene: Path, folder: Path, *, threads: int) -> SearchRun:
-    """SAHI's slicing and merging around our exported network, in single precision, every slice on all threads."""
+def run_sahi_engine(scene: Path, folder: Path, *, threads: int, precision: str = "f32") -> SearchRun:
+    """SAHI's slicing and merging around our exported network, every slice on all threads."""
     _prepare_ultralytics()
     model = read_model(folder)
     path = verified_files(folder, model, "openvino")[0]
-    engine = OpenVinoEngine(path, threads=threads, streams=1)
+    engine = OpenVinoEngine(path, threads=threads, streams=1, precision=precision)
     return _run_sahi(scene, model, _sahi_model(model, engine), "slices as they are, not enlarged", input_px=SLICE_PX)
 
 

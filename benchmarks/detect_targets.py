@@ -25,6 +25,10 @@ def targets_of(result: dict[str, Any]) -> list[Target]:
     for name, least in (("SAHI defaults", 12.0), ("SAHI on the engine", 2.5)):
         if ours and name in rows:
             targets.append(_at_least(f"times {name}, every tile", least, rows[name]["wall_s"] / ours["wall_s"]))
+    halved = rows.get("ours, every tile, bf16"), rows.get("SAHI on the engine, bf16")
+    if halved[0] and halved[1]:
+        ratio = halved[1]["wall_s"] / halved[0]["wall_s"]
+        targets.append(_at_least("times SAHI on the engine, every tile, both in bfloat16", 2.5, ratio))
     if ours and bare:
         targets.append(_at_least("share of the bare engine's GFLOP/s", 0.6, ours["gflops"] / bare["gflops"]))
         useful = ours["mpix_per_s"] / (bare["mpix"] * bare["network_share"] / bare["wall_s"])

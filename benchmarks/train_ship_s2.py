@@ -18,6 +18,7 @@ import numpy as np
 from benchmarks.second_reading import with_missed_ships
 from onboard.training.crossval import FOLDS, judge_port, write_held_out
 from onboard.training.labelled_scene import LabelledScene, read_labelled_scenes
+from onboard.training.matching import score_at
 from onboard.training.plan import BANDS, TrainingPlan
 from sample_data.generate import HEIGHT_PX, SEED, WIDTH_PX, generate_scene
 
@@ -79,6 +80,14 @@ def train_fold(number: int, data: Path, work: Path, first: Path) -> None:
         write_held_out(judged, work / f"held_out_{number}.json")
 
 
+def verdict(checkpoint: Path, data: Path) -> str:
+    """How a network that has seen no port fares on all ten, at the threshold that is best for it there: an upper bound of its F1."""
+    ports = [judge_port(checkpoint, scene, 0, plan=START) for scene in read_labelled_scenes(data, BANDS)]
+    judged, ships = [item for port in ports for item in port.judged], sum(port.ships for port in ports)
+    score = max((score_at(judged, ships, item.score) for item in judged), key=lambda one: one.f1)
+    return f"{checkpoint.name}: precision {score.precision:.3f}, recall {score.recall:.3f}, F1 {score.f1:.3f} at its best threshold"
+
+
 def _train(scenes: list[LabelledScene], plan: TrainingPlan, first: Path | None, checkpoint: Path) -> None:
     from onboard.training.network import save_checkpoint
     from onboard.training.train import train
@@ -98,7 +107,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="folder with images/ and labels_obb/ of the ten ports")
     parser.add_argument("--work", type=Path, default=ROOT / "runs" / "ship_s2", help="where checkpoints are kept")
     parser.add_argument("--workers", type=int, default=min(2, os.cpu_count() or 1), help="networks trained at once")
+    parser.add_argument(
+        "--judge", type=Path, metavar="CHECKPOINT", help="train nothing: judge one that has seen no port"
+    )
     options = parser.parse_args(arguments)
+    if options.judge:
+        print(verdict(options.judge, options.data))
+        return
     first = start(options.work)
     with ProcessPoolExecutor(max_workers=options.workers) as pool:
         jobs = [pool.submit(train_fold, n, options.data, options.work, first) for n in (ALL_PORTS, *range(len(FOLDS)))]
