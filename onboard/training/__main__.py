@@ -147,7 +147,8 @@ def _export(options: argparse.Namespace) -> None:
     names = ", ".join(scene.name for scene in scenes)
     about = ModelAbout(
         version=options.version,
-        training_data=f"sen2ships (MIT; contains modified Copernicus Sentinel data 2022-2023): {names}",
+        training_data="sen2ships (MIT; contains modified Copernicus Sentinel data 2022-2023), and 36 ships that its labels "
+        f"overlook: {names}",
     )
     export(options.checkpoint, options.model, point, plan=TrainingPlan(), about=about)
     export_folds(options.work, options.model, held_out, scenes)
