@@ -188,3 +188,99 @@ def test_blocks_that_cannot_be_judged_are_not() -> None:
     valid[:, :96] = False
     empty[:, :, :96] = 0
     assert quiet(empty, valid).all()
+
+
+def plain_levels(band: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(means, darkest of each block and those around it, brightest pixel) of every block of a band, one block after the other."""
+    rows, columns = (side // 16 for side in band.shape)
+    means, tops = np.zeros((rows, columns), int), np.zeros((rows, columns), int)
+    for row, col in np.ndindex(rows, columns):
+        block = band[16 * row : 16 * row + 16, 16 * col : 16 * col + 16].astype(int)
+        means[row, col], tops[row, col] = block[4::8, 2::4].sum() // 8, block.max()
+    darkest = np.array(
+        [
+            [means[max(row - 1, 0) : row + 2, max(col - 1, 0) : col + 2].min() for col in range(columns)]
+            for row in range(rows)
+        ]
+    )
+    return means, darkest, tops
+
+
+def plain_sigma(band: np.ndarray, means: np.ndarray, blocks: np.ndarray) -> float:
+    """Distance between the quartiles of the samples of some blocks around their means, as a standard deviation."""
+    around = sorted(
+        int(value) - int(means[row, col])
+        for row, col in np.argwhere(blocks)
+        for value in band[16 * row : 16 * row + 16, 16 * col : 16 * col + 16][4::8, 2::4].flat
+    )
+    low, high = (around[round(share * (len(around) - 1))] for share in (0.25, 0.75))
+    return (high - low) * (1 / 1.349)
+
+
+def plain_verdict(pixels: np.ndarray) -> tuple[bool, str, float]:
+    """Passes, the reason and the texture of a tile of whole blocks that is valid all over."""
+    levels = [plain_levels(pixels[index]) for index in (3, 2, 1)]
+    nir, green = levels[0][0], levels[2][0]
+    if nir.max() * 1e-4 > 0.08 or (nir >= green).any():
+        return True, f"not all open water: near infrared up to {nir.max() * 1e-4:.3f}", 0.0
+    sigmas = []
+    for name, index, (means, darkest, tops) in zip(("nir", "red", "green"), (3, 2, 1), levels, strict=True):
+        sigmas.append(plain_sigma(pixels[index], means, np.ones(means.shape, bool)))
+        limit = max(8.0 * sigmas[-1] * 1e-4, 0.015)
+        if limit > 0.03:
+            return True, f"uneven water: its own {name} may rise by {limit:.3f}", 0.0
+        rise = int((tops - darkest).max()) * 1e-4
+        if rise > limit:
+            return True, f"{name} rises by {rise:.3f} above the sea around it, water by {limit:.3f}", 0.0
+    return False, f"open sea and nothing above it, near infrared up to {nir.max() * 1e-4:.3f}", max(sigmas)
+
+
+def plain_quiet(pixels: np.ndarray) -> np.ndarray:
+    """Quiet blocks of such a tile."""
+    levels = [plain_levels(pixels[index]) for index in (3, 2, 1)]
+    water = (levels[0][0] * 1e-4 <= 0.08) & (levels[0][0] < levels[2][0])
+    quiet = water.copy()
+    for index, (means, darkest, tops) in zip((3, 2, 1), levels, strict=True) if water.any() else ():
+        limit = max(8.0 * plain_sigma(pixels[index], means, water) * 1e-4, 0.015)
+        if limit > 0.03:
+            return np.zeros_like(quiet)
+        quiet &= (tops - darkest) * 1e-4 <= limit
+    return quiet
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_blocks_are_judged_as_one_after_the_other_would_be(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    height, width = 16 * int(rng.integers(1, 9)), 16 * int(rng.integers(1, 9))
+    pixels = sea(seed, sigma=float(rng.choice([2, 8, 20, 30])), side=128)[:, :height, :width].copy()
+    if seed % 4 == 1:
+        pixels[:, height // 2 :, : width // 3] += np.uint16(rng.integers(100, 3000))
+    if seed % 4 == 2:
+        pixels[rng.integers(1, 4), rng.integers(0, height, 5), rng.integers(0, width, 5)] += np.uint16(
+            rng.integers(50, 600)
+        )
+    if seed % 4 == 3:
+        pixels[:] = rng.integers(0, 65_536, pixels.shape) >> rng.integers(0, 16)
+    verdict = judge(pixels)
+    assert (verdict.passes, verdict.reason, verdict.texture_dn) == plain_verdict(pixels)
+    assert np.array_equal(quiet(pixels), plain_quiet(pixels))
+
+
+@pytest.mark.skipif(not SHIPS.is_dir(), reason="no real Sentinel-2 scenes at ../shared/data/s2_ships")
+def test_real_tiles_are_judged_as_one_block_after_the_other_would_be() -> None:
+    rasterio = pytest.importorskip("rasterio")
+    outcomes = set()
+    for path in sorted((SHIPS / "images").glob("*.tif"))[::3]:
+        with rasterio.open(path) as scene:
+            if scene.descriptions != BANDS:
+                continue
+            pixels = scene.read()
+        for top, left in ((0, 0), (256, 128), (128, 384)):
+            tile = pixels[:, top : top + 128, left : left + 128]
+            if tile.shape[1:] != (128, 128):
+                continue
+            verdict = judge(tile)
+            assert (verdict.passes, verdict.reason, verdict.texture_dn) == plain_verdict(tile)
+            assert np.array_equal(quiet(tile), plain_quiet(tile))
+            outcomes.add(verdict.reason.split(" ")[0])
+    assert len(outcomes) >= 2
