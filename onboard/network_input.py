@@ -46,6 +46,11 @@ def select_bands(pixels: np.ndarray, band_names: Sequence[str], wanted: Sequence
 
     Raises DetectorInputError naming what is there and what is needed.
     """
+    return pixels[_places(pixels, band_names, wanted)]
+
+
+def _places(pixels: np.ndarray, band_names: Sequence[str], wanted: Sequence[str]) -> list[int]:
+    """Where the wanted bands are. Raises DetectorInputError."""
     if pixels.ndim != 3 or pixels.shape[0] != len(band_names):
         raise DetectorInputError(
             f"pixels of shape {pixels.shape} do not go with the {len(band_names)} band names {tuple(band_names)}; "
@@ -63,7 +68,7 @@ def select_bands(pixels: np.ndarray, band_names: Sequence[str], wanted: Sequence
             present=tuple(band_names),
             needed=tuple(wanted),
         )
-    return pixels[[present.index(band_key(name)) for name in wanted]]
+    return [present.index(band_key(name)) for name in wanted]
 
 
 InputKind = Literal["sqrt_reflectance", "sqrt_above_dark"]
@@ -72,10 +77,8 @@ InputKind = Literal["sqrt_reflectance", "sqrt_above_dark"]
 _DARK_PERCENTILE = 0.5
 _DARK_FLOOR_DN = 60.0
 """What the darkest ground keeps: noise must not fall off the scale."""
-
-
-_TABLE_FROM_PX = 65_536
-"""From so many pixels a band a table of all numbers costs less than the square roots."""
+_DARK_STEP_PX = 4
+"""The dark level is looked for in every such row and column."""
 
 
 def dark_level(pixels: np.ndarray) -> np.ndarray:
@@ -84,12 +87,18 @@ def dark_level(pixels: np.ndarray) -> np.ndarray:
     Dark object subtraction (Chavez 1988, doi:10.1016/0034-4257(88)90019-3): deep water and shadow reflect next to nothing, so what is
     measured there is the path's. A pixel that is 0 in every band is nodata. Every fourth row and column are looked at.
     """
-    sample = pixels[:, ::4, ::4].reshape(len(pixels), -1)
-    valid = sample[:, sample.any(axis=0)]
-    if not valid.shape[1]:
-        return np.zeros(len(pixels), np.float32)
-    place = int(valid.shape[1] * _DARK_PERCENTILE / 100)
-    return np.sort(valid, axis=1)[:, place].astype(np.float32)  # of integers much faster than a partition
+    return _dark_of(pixels[:, ::_DARK_STEP_PX, ::_DARK_STEP_PX])
+
+
+def _dark_of(sample: np.ndarray) -> np.ndarray:
+    flat = sample.reshape(len(sample), -1)
+    known = flat.any(axis=0)
+    if not known.all():
+        flat = flat[:, known]
+    if not flat.shape[1]:
+        return np.zeros(len(flat), np.float32)
+    place = int(flat.shape[1] * _DARK_PERCENTILE / 100)
+    return np.partition(flat, place, axis=1)[:, place].astype(np.float32)
 
 
 def compress_above_dark(dn: np.ndarray, dark: np.ndarray) -> np.ndarray:
@@ -129,36 +138,39 @@ def window_inputs(
 ) -> list[np.ndarray]:
     """As `network_input`, for windows of `pixels`, which share the dark level of all of it. Windows may overlap.
 
-    Where they are a small part of the whole they alone are prepared; else the whole is, once.
+    Where they are a small part of the whole they alone are prepared; else the whole is, once. Bit for bit what `compress_above_dark` or
+    `compress_dn` makes of the bands.
     """
-    selected = select_bands(pixels, band_names, wanted)
-    if selected.dtype not in (np.uint8, np.uint16):
+    places = _places(pixels, band_names, wanted)
+    if pixels.dtype not in (np.uint8, np.uint16):
         raise DetectorInputError(
-            f"the detector reads uint8 or uint16 digital numbers, not {selected.dtype}; convert the scene first",
+            f"the detector reads uint8 or uint16 digital numbers, not {pixels.dtype}; convert the scene first",
             present=tuple(band_names),
             needed=tuple(wanted),
         )
-    if selected.dtype == np.uint8:
-        selected = selected * np.float32(TRUE_COLOUR_DN_PER_COUNT)
-    dark = None if kind == "sqrt_reflectance" else dark_level(selected)
+    bands = [pixels[place] for place in places]
+    if pixels.dtype == np.uint8:
+        bands = [band * np.float32(TRUE_COLOUR_DN_PER_COUNT) for band in bands]
+    levels: np.ndarray = np.zeros(len(bands), np.float32)
+    if kind == "sqrt_above_dark":
+        levels = _dark_of(np.stack([band[::_DARK_STEP_PX, ::_DARK_STEP_PX] for band in bands])) - _DARK_FLOOR_DN
 
-    if sum(window.height * window.width for window in windows) < selected[0].size:
-        return [_compressed(selected[:, *window.slices], dark) for window in windows]
-    image = _compressed(selected, dark)
+    def prepared(window: Window) -> np.ndarray:
+        image = np.empty((len(bands), window.height, window.width), np.float32)
+        for band, level, out in zip(bands, levels, image, strict=True):
+            _compress_into(out, band[window.slices], level)
+        return image
+
+    height, width = pixels.shape[1:]
+    if sum(window.height * window.width for window in windows) < height * width:
+        return [prepared(window) for window in windows]
+    image = prepared(Window(row=0, col=0, height=height, width=width))
     return [image[:, *window.slices] for window in windows]
 
 
-def _compressed(dn: np.ndarray, dark: np.ndarray | None) -> np.ndarray:
-    """Compressed above the dark level, or as they are where it is None; many uint16 by a table of what each number becomes."""
-
-    def compress(values: np.ndarray) -> np.ndarray:
-        return compress_dn(values) if dark is None else compress_above_dark(values, dark)
-
-    if dn.dtype != np.uint16 or dn[0].size < _TABLE_FROM_PX:
-        return compress(dn)
-    numbers = np.arange(int(dn.max()) + 1, dtype=np.uint16)
-    tables = compress(np.broadcast_to(numbers, (len(dn), 1, len(numbers))))
-    image = np.empty(dn.shape, np.float32)
-    for band, table, out in zip(dn, tables, image, strict=True):
-        np.take(table[0], band, out=out, mode="clip")  # no number is beyond the table: clip spares the check
-    return image
+def _compress_into(out: np.ndarray, dn: np.ndarray, level: np.float32) -> None:
+    """Square root of the reflectance above a level, clipped to 0..1, one pass after the other in the same memory."""
+    np.subtract(dn, level, out=out, dtype=np.float32)
+    out /= SENTINEL2_DN_PER_REFLECTANCE
+    np.clip(out, 0.0, 1.0, out=out)
+    np.sqrt(out, out=out)

@@ -91,7 +91,8 @@ def cover(blocks: NDArray[np.bool_], core: Window, *, halo_px: int) -> tuple[Sea
 
     `blocks` begin at the corner of the padded tile, whose core lies `halo_px` from it; those of the halo are searched with the neighbours.
     """
-    return _covered(blocks, core, halo_px)[1]
+    packed = np.packbits(blocks, axis=1, bitorder="little")
+    return _covered([int.from_bytes(row.tobytes(), "little") for row in packed], core, halo_px)[1]
 
 
 def windows_for(
@@ -148,12 +149,11 @@ def _searched_in_turn(
     return lambda: found
 
 
-def _covered(blocks: NDArray[np.bool_], core: Window, halo_px: int) -> tuple[int, tuple[SearchWindow, ...]]:
-    """Cost in pixels and windows of the cheapest cover of one cell of the quadtree."""
-    rows = slice(core.row // BLOCK_PX, -(-core.row_stop // BLOCK_PX))
-    columns = slice(core.col // BLOCK_PX, -(-core.col_stop // BLOCK_PX))
-    here = blocks[rows, columns]
-    if not here.any():
+def _covered(rows: Sequence[int], core: Window, halo_px: int) -> tuple[int, tuple[SearchWindow, ...]]:
+    """Cost in pixels and windows of the cheapest cover of one cell of the quadtree; bit c of `rows[r]` is block (r, c)."""
+    inside = (1 << -(-core.col_stop // BLOCK_PX)) - (1 << core.col // BLOCK_PX)
+    here = [row & inside for row in rows[core.row // BLOCK_PX : -(-core.row_stop // BLOCK_PX)]]
+    if not any(here):
         return 0, ()
     tight = _around(here, core)
     padded = Window(
@@ -162,39 +162,44 @@ def _covered(blocks: NDArray[np.bool_], core: Window, halo_px: int) -> tuple[int
         height=tight.height + 2 * halo_px,
         width=tight.width + 2 * halo_px,
     )
-    cost, windows = padded.height * padded.width + RUN_COST_PX, (SearchWindow(core=tight, padded=padded),)
-    if min(core.height, core.width) < 2 * LEAST_CORE_PX:
+    cost, windows = _cost_px(tight.height, tight.width, halo_px), (SearchWindow(core=tight, padded=padded),)
+    if min(core.height, core.width) < 2 * LEAST_CORE_PX or _least_apart_px(here, core, halo_px) >= cost:
         return cost, windows
-    parts = [_covered(blocks, quarter, halo_px) for quarter in _quarters(core)]
+    parts = [_covered(rows, quarter, halo_px) for quarter in _quarters(core)]
     apart = sum(part for part, _ in parts)
     return (apart, sum((found for _, found in parts), start=())) if apart < cost else (cost, windows)
 
 
-def _around(blocks: NDArray[np.bool_], core: Window) -> Window:
-    """The smallest window of a few sizes, inside `core`, that holds its set blocks."""
-    rows, columns = np.flatnonzero(blocks.any(axis=1)), np.flatnonzero(blocks.any(axis=0))
-    origin = (core.row - core.row % BLOCK_PX, core.col - core.col % BLOCK_PX)
-    firsts, lasts = zip(
-        *(
-            (max(first, start + int(where[0]) * BLOCK_PX), min(stop, start + (int(where[-1]) + 1) * BLOCK_PX))
-            for where, start, first, stop in (
-                (rows, origin[0], core.row, core.row_stop),
-                (columns, origin[1], core.col, core.col_stop),
-            )
-        ),
-        strict=True,
-    )
+def _cost_px(height: int, width: int, halo_px: int) -> int:
+    """What a window with such a core costs."""
+    return (height + 2 * halo_px) * (width + 2 * halo_px) + RUN_COST_PX
+
+
+def _least_apart_px(here: Sequence[int], core: Window, halo_px: int) -> int:
+    """What windows in the quarters of a cell cost at least: per pixel none is cheaper than one over a whole quarter."""
+    if any(side % BLOCK_PX for side in (core.row, core.col, core.height, core.width)):
+        return 0
+    height, width = -(-core.height // 2), -(-core.width // 2)
+    set_px = sum(row.bit_count() for row in here) * BLOCK_PX**2
+    return set_px * _cost_px(height, width, halo_px) // (height * width)
+
+
+def _around(here: Sequence[int], core: Window) -> Window:
+    """The smallest window of a few sizes, inside `core`, that holds the blocks set in the rows of blocks that begin with its first."""
+    together = 0
+    for row in here:
+        together |= row
+    set_rows = [index for index, row in enumerate(here, core.row // BLOCK_PX) if row]
+    first_row, last_row = max(core.row, set_rows[0] * BLOCK_PX), min(core.row_stop, (set_rows[-1] + 1) * BLOCK_PX)
+    first_col = max(core.col, ((together & -together).bit_length() - 1) * BLOCK_PX)
+    last_col = min(core.col_stop, together.bit_length() * BLOCK_PX)
     side = LEAST_CORE_PX
-    while side < max(last - first for first, last in zip(firsts, lasts, strict=True)):
+    while side < max(last_row - first_row, last_col - first_col):
         side *= 2
     if side > min(core.height, core.width):
         return core
-    row, col = (
-        max(start, min((first + last - side) // 2, stop - side))
-        for first, last, start, stop in zip(
-            firsts, lasts, (core.row, core.col), (core.row_stop, core.col_stop), strict=True
-        )
-    )
+    row = max(core.row, min((first_row + last_row - side) // 2, core.row_stop - side))
+    col = max(core.col, min((first_col + last_col - side) // 2, core.col_stop - side))
     return Window(row=row, col=col, height=side, width=side)
 
 

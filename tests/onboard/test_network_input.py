@@ -69,7 +69,7 @@ def test_other_number_types_are_refused():
 @pytest.mark.parametrize("kind", ["sqrt_above_dark", "sqrt_reflectance"])
 @pytest.mark.parametrize("side", [40, 300])
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_the_table_says_what_the_square_roots_say(kind, side, dtype):
+def test_what_is_made_in_place_is_bit_for_bit_what_the_plain_formula_makes(kind, side, dtype):
     rng = np.random.default_rng(side)
     top = np.iinfo(dtype).max
     pixels = np.minimum(rng.gamma(1.5, top / 20, (3, side, side)), top).astype(dtype)

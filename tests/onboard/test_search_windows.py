@@ -12,7 +12,7 @@ from onboard.detection import Detection
 from onboard.land_gate import LandGate
 from onboard.sea_gate import BLOCK_PX, SeaGate
 from onboard.seam_merge import merge_seams
-from onboard.search_windows import begin_search, cover, plan_search, windows_for, work_share
+from onboard.search_windows import RUN_COST_PX, begin_search, cover, plan_search, windows_for, work_share
 
 HALO_PX = 32
 TILE_PX = 512
@@ -75,6 +75,31 @@ def test_every_block_of_the_core_lies_in_a_core_and_no_window_leaves_the_tile(pl
     assert covered[CORE.slices][inner].all()
     assert work_share(windows, (SIDE_PX, SIDE_PX)) <= 1
     assert bool(windows) == bool(inner.any())
+
+
+def plain_cost(blocks: np.ndarray, row: int, col: int, side: int) -> int:
+    """Of the cheapest cover of one square of the quadtree: one square window of 64 to 512 px with what is set, or its quarters' covers."""
+    set_rows, set_cols = np.nonzero(blocks[row // 16 : (row + side) // 16, col // 16 : (col + side) // 16])
+    if not len(set_rows):
+        return 0
+    extent = 16 * (1 + max(int(np.ptp(set_rows)), int(np.ptp(set_cols))))
+    core = next(one for one in (64, 128, 256, 512) if one >= extent)
+    whole = (core + 2 * HALO_PX) ** 2 + RUN_COST_PX
+    half = side // 2
+    if side == 64:
+        return whole
+    corners = [(row + down, col + right) for down in (0, half) for right in (0, half)]
+    return min(whole, sum(plain_cost(blocks, *corner, half) for corner in corners))
+
+
+@settings(max_examples=60, deadline=None)
+@given(places=block_places, filled=st.tuples(*[st.integers(0, 36)] * 4))
+def test_no_cover_of_the_quadtree_is_cheaper(places: list[tuple[int, int]], filled: tuple[int, int, int, int]) -> None:
+    blocks = blocks_of(places)
+    blocks[filled[0] : filled[1], filled[2] : filled[3]] = True
+    windows = cover(blocks, CORE, halo_px=HALO_PX)
+    spent = sum(one.padded.height * one.padded.width + RUN_COST_PX for one in windows)
+    assert spent == plain_cost(blocks, HALO_PX, HALO_PX, TILE_PX)
 
 
 def test_one_ship_takes_one_small_window_and_a_full_tile_takes_one_large_one() -> None:
