@@ -31,6 +31,9 @@ Uncompressed GeoTIFFs are read past that cache, in half the time: the system kee
 NO_SIDE_FILES: Final[dict[str, Any]] = {"GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_PAM_ENABLED": False}
 """Masks, overviews and metadata beside the file stay unread: such a file may name others, which any driver opens."""
 
+DECIDED_AT_OPENING: Final = "GTiff"
+"""This driver looks at these options when a file is opened, and not again when it is read."""
+
 TILED_BLOCK_PX: Final = 1024
 """Blocks of at most this side are read by several threads at once."""
 
@@ -49,6 +52,7 @@ class RasterSource:
     ) -> None:
         self._open_again = open_again
         self._gdal_options = gdal_options
+        self._reads_options = dataset.driver != DECIDED_AT_OPENING
         self._is_tiled = all(side <= TILED_BLOCK_PX for side in dataset.block_shapes[0])
         self._changing = Lock()
         self._reading = Lock()
@@ -81,7 +85,11 @@ class RasterSource:
     def _read(self, window: Window, bands: int | list[int], masks: bool = False) -> NDArray[Any]:
         area = RasterWindow(window.col, window.row, window.width, window.height)
         try:
-            with rasterio.Env(**self._gdal_options), self._dataset() as dataset:
+            # Setting options takes as long as a tenth of reading a tile.
+            with (
+                rasterio.Env(**self._gdal_options) if self._reads_options else nullcontext(),
+                self._dataset() as dataset,
+            ):
                 read = dataset.read_masks if masks else dataset.read
                 return cast(NDArray[Any], read(bands, window=area))
         except (RasterioError, SceneFileError) as error:
@@ -111,7 +119,8 @@ class RasterSource:
                     self._idle.append(dataset)
 
     def _another(self) -> rasterio.DatasetReader:
-        dataset = self._open_again()
+        with rasterio.Env(**self._gdal_options):
+            dataset = self._open_again()
         with self._changing:
             self._all.append(dataset)
         first = self._all[0]
