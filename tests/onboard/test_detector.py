@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from onboard.detector import PlattCalibration, TileDetector, load_detector, read_model
 from onboard.errors import DetectorInputError, EngineError, ModelFileError, OnboardError
@@ -21,9 +22,12 @@ def needs(engine):
 
 
 def synthetic_tile(seed=7):
-    """Dark sea with waves and six bright ships of known place; returns (4, 640, 640) uint16 and the ships' centres."""
+    """Dark sea with waves and six bright ships of known place, seen through optics that blur by three quarters of a pixel.
+
+    Returns (4, 640, 640) uint16 and the ships' centres.
+    """
     rng = np.random.default_rng(seed)
-    sea = np.array([600, 480, 260, 130], np.float64)[:, None, None] + rng.normal(0, 12, (4, 640, 640))
+    sea = np.zeros((4, 640, 640)) + np.array([600, 480, 260, 130])[:, None, None]
     rows, cols = np.mgrid[0:640, 0:640] + 0.5
     centres = [(90, 80, 0.3), (300, 120, 1.2), (520, 90, 2.0), (130, 400, 0.8), (350, 350, -0.4), (540, 520, 1.5)]
     for x, y, angle in centres:
@@ -31,6 +35,7 @@ def synthetic_tile(seed=7):
         across = -(cols - x) * np.sin(angle) + (rows - y) * np.cos(angle)
         hull = np.clip(0.5 + np.minimum(13 - np.abs(along), 3 - np.abs(across)), 0, 1)
         sea += hull * np.array([1400, 1500, 1600, 1700])[:, None, None]
+    sea = ndimage.gaussian_filter(sea, (0, 0.75, 0.75)) + rng.normal(0, 12, sea.shape)
     return np.clip(sea, 0, 65535).astype(np.uint16), [(x, y) for x, y, _ in centres]
 
 
@@ -44,7 +49,7 @@ def test_finds_plain_ships_on_open_water(openvino_detector):
     found = openvino_detector.detect(pixels, BANDS)
     near = [any(np.hypot(d.center_px[0] - x, d.center_px[1] - y) < 4 for d in found) for x, y in centres]
     assert sum(near) >= 5
-    assert len(found) <= 8
+    assert len(found) <= 7
     assert [d.confidence for d in found] == sorted((d.confidence for d in found), reverse=True)
     assert all(openvino_detector.model.threshold - 1e-9 <= d.confidence <= 1 and d.class_id == 0 for d in found)
 
