@@ -11,8 +11,9 @@ import numpy as np
 from benchmarks.detect_runs import SearchRun, measured
 from downlink.scene import Window
 from onboard.detection import Detection
-from onboard.detector import DetectorModel, TileDetector, read_model, verified_files
+from onboard.detector import DetectorModel, TileDetector, preferred_engine, read_model, verified_files
 from onboard.detector_openvino import OpenVinoEngine
+from onboard.engine_names import EngineName
 from onboard.ingest import open_scene
 from onboard.land_gate import LandGate, only_afloat
 from onboard.network_input import network_input
@@ -33,11 +34,10 @@ SETTINGS = PipelineSettings(screening=ScreeningSettings(), peak_dn=10_000, tile_
 UNGATED = replace(SETTINGS, sea_gate=SeaGate(enabled=False), land_gate=LandGate(enabled=False))
 
 
-def warm_detector(folder: Path, *, threads: int, precision: str = "f32") -> TileDetector:
-    """The model of a folder on OpenVINO, once through every size of window."""
+def warm_detector(folder: Path, *, threads: int, engine: EngineName | None = None) -> TileDetector:
+    """The model of a folder on OpenVINO, in what flies where no engine is named, once through every size of window."""
     model = read_model(folder)
-    engine = OpenVinoEngine(verified_files(folder, model, "openvino")[0], threads=threads, precision=precision)
-    detector = TileDetector(model, engine)
+    detector = TileDetector(model, OpenVinoEngine(network_file(folder, engine), threads=threads))
     pixels = np.zeros((len(model.bands), max(WARM_PX), max(WARM_PX)), np.uint16)
     sizes = WARM_PX if model.input_multiple_px else WARM_PX[-1:]
     for side in sizes:  # as many at once as it takes that every stream has seen the size
@@ -45,9 +45,15 @@ def warm_detector(folder: Path, *, threads: int, precision: str = "f32") -> Tile
     return detector
 
 
-def run_ours(scene: Path, folder: Path, *, gated: bool, threads: int, precision: str = "f32") -> SearchRun:
+def network_file(folder: Path, engine: EngineName | None = None) -> Path:
+    """What an engine opens of a model folder; without a name what flies."""
+    model = read_model(folder)
+    return verified_files(folder, model, engine or preferred_engine(model))[0]
+
+
+def run_ours(scene: Path, folder: Path, *, gated: bool, threads: int, engine: EngineName | None = None) -> SearchRun:
     """Read and screened in two threads, the network begun two tiles ahead."""
-    detector = warm_detector(folder, threads=threads, precision=precision)
+    detector = warm_detector(folder, threads=threads, engine=engine)
     settings, run = settings_for(detector.model, gated=gated), SearchRun()
     with open_scene(scene) as frame:  # the first small search: PROJ opens its database once
         look(frame, tile_grid(frame.height, frame.width)[0], settings=settings, charge=lambda step, mpix: nullcontext())
@@ -99,7 +105,7 @@ def run_steps(scene: Path, folder: Path, *, every: int) -> SearchRun:
         detector.model,
         dict.fromkeys(("read", "screen", "gates", "prepare", "infer and decode", "merge"), 0.0),
     )
-    engine = OpenVinoEngine(verified_files(folder, model, "openvino")[0], threads=1)
+    engine = OpenVinoEngine(network_file(folder), threads=1)
     mpix, last = 0.0, time.process_time()
 
     def lap(step: str) -> None:

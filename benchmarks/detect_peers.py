@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.detect_ours import SETTINGS, TILE_PX, fitted, warm_detector
+from benchmarks.detect_ours import SETTINGS, TILE_PX, fitted, network_file, warm_detector
 from benchmarks.detect_runs import SearchRun, measured
 from benchmarks.detect_scenes import picture_of
 from onboard.detection import Corner, Detection
 from onboard.detector import DetectorModel, TileDetector, read_model, verified_files
 from onboard.detector_openvino import OpenVinoEngine
+from onboard.engine_names import EngineName
 from onboard.ingest import open_scene
 from onboard.network_input import network_input
 from onboard.seam_merge import away_from_edges, merge_seams
@@ -43,13 +44,12 @@ def run_sahi_defaults(scene: Path, folder: Path) -> SearchRun:
     return _run_sahi(scene, model, network, "PyTorch as ultralytics sets it up", input_px=640)
 
 
-def run_sahi_engine(scene: Path, folder: Path, *, threads: int, precision: str = "f32") -> SearchRun:
+def run_sahi_engine(scene: Path, folder: Path, *, threads: int, engine: EngineName | None = None) -> SearchRun:
     """SAHI's slicing and merging around our exported network, every slice on all threads."""
     _prepare_ultralytics()
     model = read_model(folder)
-    path = verified_files(folder, model, "openvino")[0]
-    engine = OpenVinoEngine(path, threads=threads, streams=1, precision=precision)
-    return _run_sahi(scene, model, _sahi_model(model, engine), "slices as they are, not enlarged", input_px=SLICE_PX)
+    opened = OpenVinoEngine(network_file(folder, engine), threads=threads, streams=1)
+    return _run_sahi(scene, model, _sahi_model(model, opened), "slices as they are, not enlarged", input_px=SLICE_PX)
 
 
 def run_ultralytics(scene: Path, folder: Path, *, exported: bool) -> SearchRun:
@@ -78,10 +78,10 @@ def run_ultralytics(scene: Path, folder: Path, *, exported: bool) -> SearchRun:
         return _tile_by_tile(picture, predict, model)
 
 
-def run_bare(scene: Path, folder: Path, *, threads: int) -> SearchRun:
-    """Our tiles, prepared and in memory, through the engine: nothing but the network. What it finds is what all others are held against."""
+def run_bare(scene: Path, folder: Path, *, threads: int, engine: EngineName | None = None) -> SearchRun:
+    """Our tiles, prepared and in memory, through the engine: nothing but the network. What float32 finds is what all are held against."""
     model = read_model(folder)
-    path = verified_files(folder, model, "openvino")[0]
+    path = network_file(folder, engine)
     with open_scene(scene) as frame:
         grid = tile_grid(frame.height, frame.width, tile_px=TILE_PX, halo_px=SETTINGS.halo_px)
         images = [
@@ -100,7 +100,7 @@ def run_bare(scene: Path, folder: Path, *, threads: int) -> SearchRun:
             queue.start_async([image], share_inputs=True)
         queue.wait_all()
     run.tiles, run.network_px = len(images), sum(image.shape[2] * image.shape[3] for image in images)
-    detector = warm_detector(folder, threads=threads)
+    detector = warm_detector(folder, threads=threads, engine=engine)
     with open_scene(scene) as frame:
         found = [_found_in(detector, frame, tile) for tile in grid]
     run.found = _centres(merge_seams([one for here in found for one in here]), (frame.height, frame.width))

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from onboard.engine_names import ENGINES
+
 if TYPE_CHECKING:
     from onboard.training.evaluate import Evaluation, NetworkChoice, SceneScore
 
@@ -38,9 +40,7 @@ def add_evaluate_command(commands: argparse._SubParsersAction[argparse.ArgumentP
         metavar="NAME",
         help="a shipped model, a model folder, or cfar, the classical baseline",
     )
-    parser.add_argument(
-        "--engine", choices=("openvino", "onnxruntime", "ultralytics"), default="openvino", help="what runs the network"
-    )
+    parser.add_argument("--engine", choices=ENGINES, help="what runs the network (default: what the model flies with)")
     parser.add_argument(
         "--as-shipped", action="store_true", help="judge every scene with the shipped network, its training scenes too"
     )

@@ -4,6 +4,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from onboard.engine_names import ENGINES
+
 
 def add_run_command(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Adds the command and its options."""
@@ -20,7 +22,7 @@ def add_run_command(commands: "argparse._SubParsersAction[argparse.ArgumentParse
         metavar="FILE",
         help="GeoJSON or YOLO-OBB labels; once per scene, in the order of the scenes",
     )
-    parser.add_argument("--engine", choices=("openvino", "onnxruntime", "ultralytics"), help="what runs the network")
+    parser.add_argument("--engine", choices=ENGINES, help="what runs the network")
     parser.add_argument("--model", metavar="NAME", help="shipped model or model folder")
     parser.add_argument("--replace", action="store_true", help="replace an earlier run in DIR")
     parser.add_argument("--no-baselines", action="store_true", help="skip the lossless and lossy baselines")

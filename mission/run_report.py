@@ -23,7 +23,7 @@ from mission.outcome import JudgedDetections, energy_points, fifo_curve, scene_v
 from mission.report_model import EnergyFigures, Report, SavedFigures, SceneFigures, SoftwareFigures, ThroughputFigures
 from mission.report_rows import RunReport
 from mission.run_baselines import BaselineBytes
-from onboard.detector import DetectorModel
+from onboard.detector import DetectorModel, preferred_engine
 from onboard.policy import Policy
 from onboard.sensor_frame import SensorFrame
 
@@ -140,13 +140,14 @@ def _energy_figures(record: FlightRecord) -> EnergyFigures:
 
 def _software_figures(run: FinishedRun) -> SoftwareFigures:
     scenario = run.record.scenario
+    engine = scenario.detector.engine or preferred_engine(run.model)
     return SoftwareFigures(
         version=_version("tianshu"),
         model=run.model.label,
-        model_sha256=next(iter(run.model.files[scenario.detector.engine].values())),
+        model_sha256=next(iter(run.model.files[engine].values())),
         policy=run.policy.name,
         scenario=scenario.mission.name,
-        engine=scenario.detector.engine,
+        engine=engine,
         command=run.command,
         libraries={name: _version(name) for name in LIBRARIES},
     )

@@ -6,6 +6,7 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from mission.scenario_section import NonNegativeFloat, PositiveFloat, PositiveInt, Probability, Section
+from onboard.engine_names import EngineName
 
 
 class SensorSection(Section):
@@ -47,8 +48,8 @@ class DetectorSection(Section):
 
     model: str | None = None
     """Name of a shipped model or path of a model folder. Absent: the model that ships."""
-    engine: Literal["openvino", "onnxruntime", "ultralytics"] = "openvino"
-    """What runs the network."""
+    engine: EngineName | None = None
+    """What runs the network. Absent: 8-bit integers where the model has them, else float32, both on OpenVINO."""
     threads: PositiveInt | None = None
     """Threads of the engine. Absent: one for each core the process may use."""
 

@@ -10,21 +10,21 @@ import hashlib
 import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from downlink.scene import Window
 from onboard.detection import Detection
+from onboard.engine_names import ENGINES, EngineName
 from onboard.errors import DetectorInputError, EngineError, ModelFileError
 from onboard.network_input import InputKind, network_input, window_inputs
 from onboard.rotated_boxes import corners_of
 from onboard.seam_merge import suppress_duplicates
 
-EngineName = Literal["openvino", "onnxruntime", "ultralytics"]
-
 _ENGINE_MODULES = {
+    "openvino_int8": ("onboard.detector_openvino", "OpenVinoEngine"),
     "openvino": ("onboard.detector_openvino", "OpenVinoEngine"),
     "onnxruntime": ("onboard.detector_onnxruntime", "OnnxRuntimeEngine"),
     "ultralytics": ("onboard.detector_ultralytics", "UltralyticsEngine"),
@@ -220,18 +220,22 @@ def verified_files(model_dir: Path, model: DetectorModel, engine: EngineName) ->
     return [verified_file(model_dir / name, expected) for name, expected in listed.items()]
 
 
+def preferred_engine(model: DetectorModel) -> EngineName:
+    """What flies where nothing else is said: 8-bit integers if the model has them (docs/decisions/0021-integers-fly.md)."""
+    return "openvino_int8" if "openvino_int8" in model.files else "openvino"
+
+
 def load_detector(
-    model_dir: Path, engine: EngineName = "openvino", threads: int = 2, *, threshold: float | None = None
+    model_dir: Path, engine: EngineName | None = None, threads: int = 2, *, threshold: float | None = None
 ) -> Detector:
-    """Open a model folder with one engine; `threshold` replaces the model's own.
+    """Open a model folder with one engine, None for the preferred one; `threshold` replaces the model's own.
 
     Raises ModelFileError for a file that is absent or altered, EngineError for an engine that is unknown or absent.
     """
-    if engine not in _ENGINE_MODULES:
-        raise EngineError(
-            f"unknown inference engine {engine!r}; choose one of {', '.join(_ENGINE_MODULES)}", engine=engine
-        )
+    if engine is not None and engine not in ENGINES:
+        raise EngineError(f"unknown inference engine {engine!r}; choose one of {', '.join(ENGINES)}", engine=engine)
     model = read_model(model_dir)
+    engine = engine or preferred_engine(model)
     path = verified_files(model_dir, model, engine)[0]
     return TileDetector(model, open_engine(path, engine, threads=threads), threshold=threshold)
 

@@ -36,7 +36,7 @@ EDGES = {
         "mission/truth.py",
     },
     "openvino": {"onboard/detector_openvino.py", "onboard/training/export.py"},
-    "onnxruntime": {"onboard/detector_onnxruntime.py", "onboard/training/export.py"},
+    "onnxruntime": {"onboard/detector_onnxruntime.py", "onboard/training/quantise.py"},
     "ultralytics": {"onboard/detector_ultralytics.py", "onboard/torchvision_stand_in.py"},
     "torch": {"onboard/detector_ultralytics.py", "onboard/torchvision_stand_in.py"},
     "time": {

@@ -1,4 +1,4 @@
-"""`python -m onboard.training STEP`: prepare, train, crossval, calibrate, export, evaluate."""
+"""`python -m onboard.training STEP`: prepare, train, crossval, calibrate, export, quantise, engines, evaluate."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from onboard.engine_names import ENGINES
 from onboard.errors import OnboardError
 
 if TYPE_CHECKING:
@@ -52,12 +53,14 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--checkpoint", type=Path, default=DEFAULT_WORK / "ship_s2.pt", help="network to export")
     export.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="folder to write")
     export.add_argument("--version", default="1.0.0", help="version in model.json")
+    quantise = _step(steps, "quantise", _quantise, "write the networks of a model folder again in 8-bit integers")
+    quantise.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="folder of a model that was exported")
     engines = _step(steps, "engines", _engines, "time the engines of a model folder and compare what they find")
     engines.add_argument("--model", type=Path, default=DEFAULT_MODEL, help="model folder")
     engines.add_argument("--threads", type=int, default=2, help="threads of each engine")
     evaluate = _step(steps, "evaluate", _evaluate, "print the scores of the folds, or of a model folder")
     evaluate.add_argument("--model", type=Path, help="judge this model folder in place of the folds")
-    evaluate.add_argument("--engine", default="openvino", choices=["openvino", "onnxruntime", "ultralytics"])
+    evaluate.add_argument("--engine", choices=ENGINES, help="default: 8-bit integers where the model has them")
     evaluate.add_argument("--scene", type=Path, nargs=2, action="append", default=[], metavar=("TIF", "GEOJSON"),
                           help="judge the model on this scene in place of --data (may be repeated)")  # fmt: skip
     evaluate.add_argument("--json", action="store_true", help="print JSON")
@@ -140,6 +143,7 @@ def _export(options: argparse.Namespace) -> None:
     from onboard.training.export import ModelAbout, export, export_folds
     from onboard.training.labelled_scene import read_labelled_scenes
     from onboard.training.plan import BANDS, TrainingPlan
+    from onboard.training.quantise import quantise_model
 
     held_out = read_held_out(options.work)
     point = operating_point(held_out)
@@ -152,7 +156,18 @@ def _export(options: argparse.Namespace) -> None:
     )
     export(options.checkpoint, options.model, point, plan=TrainingPlan(), about=about)
     export_folds(options.work, options.model, held_out, scenes)
+    quantise_model(options.model, scenes)
     _say(f"wrote {options.model}")
+
+
+def _quantise(options: argparse.Namespace) -> None:
+    from onboard.detector import read_model
+    from onboard.training.labelled_scene import read_labelled_scenes
+    from onboard.training.quantise import quantise_model
+
+    bands = read_model(options.model).bands
+    quantise_model(options.model, read_labelled_scenes(options.data, bands))
+    _say(f"wrote integers to {options.model}")
 
 
 def _engines(options: argparse.Namespace) -> None:

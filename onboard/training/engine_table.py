@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from onboard.detection import Detection
-from onboard.detector import Detector, EngineName, TileDetector, load_detector, read_model
+from onboard.detector import Detector, TileDetector, load_detector, read_model
 from onboard.detector_openvino import OpenVinoEngine
+from onboard.engine_names import EngineName
 
 COMPARED_FROM = 0.05
 """Calibrated confidence from which detections are compared: more of them than the model itself reports."""
@@ -35,8 +36,8 @@ def engine_table(model_dir: Path, tile: np.ndarray, *, threads: int, rounds: int
 
 def _detectors(model_dir: Path, threads: int) -> Iterator[tuple[str, Detector, int]]:
     model = read_model(model_dir)
-    engines: tuple[EngineName, ...] = ("ultralytics", "onnxruntime", "openvino")
-    for engine in engines:
+    engines: tuple[EngineName, ...] = ("ultralytics", "onnxruntime", "openvino", "openvino_int8")
+    for engine in [name for name in engines if name in model.files]:
         size = sum((model_dir / name).stat().st_size for name in model.files[engine])
         yield engine, load_detector(model_dir, engine, threads, threshold=COMPARED_FROM), size
     brain_float = OpenVinoEngine(model_dir / next(iter(model.files["openvino"])), threads=threads, precision="bf16")

@@ -7,7 +7,8 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from onboard.detector import Detector, EngineName, load_detector, read_model
+from onboard.detector import Detector, load_detector, preferred_engine, read_model
+from onboard.engine_names import EngineName
 from onboard.training.calibrate import compare_calibrations, leave_fold_out
 from onboard.training.crossval import HeldOutPort
 from onboard.training.held_out_networks import (
@@ -111,9 +112,13 @@ class NetworkChoice:
         )
 
 
-def networks_of(model_dir: Path, engine: EngineName = "openvino", *, as_shipped: bool = False) -> NetworkChoice:
-    """The networks of a model folder. Raises ModelFileError and EngineError as `load_detector` does."""
+def networks_of(model_dir: Path, engine: EngineName | None = None, *, as_shipped: bool = False) -> NetworkChoice:
+    """The networks of a model folder, in the preferred engine where none is named.
+
+    Raises ModelFileError and EngineError as `load_detector` does.
+    """
     model, folds = read_model(model_dir), read_held_out_networks(model_dir)
+    engine = engine or preferred_engine(model)
     return NetworkChoice(
         shipped=load_detector(model_dir, engine, threshold=LOWEST_CONFIDENCE),
         folds=folds,

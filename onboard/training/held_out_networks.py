@@ -16,12 +16,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from onboard.detector import (
     Detector,
     DetectorModel,
-    EngineName,
     PlattCalibration,
     TileDetector,
     open_engine,
     verified_file,
 )
+from onboard.engine_names import EngineName
 from onboard.errors import EngineError, ModelFileError
 from onboard.training.labelled_scene import LabelledScene
 
@@ -41,6 +41,9 @@ class HeldOutNetwork(BaseModel):
     file: str
     """Name beside `folds.json`."""
     sha256: str
+    int8_file: str | None = None
+    """The same network in 8-bit integers."""
+    int8_sha256: str | None = None
     scenes: dict[str, str]
     """Scenes that it has not seen: name to SHA-256 of the pixels in the model's bands."""
     calibration: PlattCalibration
@@ -97,7 +100,7 @@ def fold_detector(
 ) -> Detector:
     """The network of a fold with its own calibration, reporting from `threshold` on.
 
-    Raises ModelFileError for a file that is absent or altered, EngineError for an engine that does not read ONNX.
+    Raises ModelFileError for a file that is absent or altered, EngineError for an engine that has no file here.
     """
     if engine == "ultralytics":
         raise EngineError(
@@ -105,7 +108,13 @@ def fold_detector(
             "onnxruntime, or judge the shipped network with --as-shipped",
             engine=engine,
         )
-    path = verified_file(model_dir / FOLDS_FILE.parent / fold.file, fold.sha256)
+    name, sha256 = (fold.int8_file, fold.int8_sha256) if engine == "openvino_int8" else (fold.file, fold.sha256)
+    if name is None or sha256 is None:
+        raise EngineError(
+            f"{fold.file} has no network in 8-bit integers beside it; choose openvino or onnxruntime, or export the model again",
+            engine=engine,
+        )
+    path = verified_file(model_dir / FOLDS_FILE.parent / name, sha256)
     own = model.model_copy(update={"calibration": fold.calibration, "threshold": fold.threshold})
     return TileDetector(own, open_engine(path, engine, threads=2), threshold=threshold)
 

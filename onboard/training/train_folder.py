@@ -64,6 +64,7 @@ def train_folder(
     work folder holds networks of another training.
     """
     from onboard.training.export import ModelAbout, export, export_folds
+    from onboard.training.quantise import quantise_model
 
     plan = training.plan
     names = ", ".join(scene.name for scene in scenes)
@@ -84,9 +85,9 @@ def train_folder(
     held_out = read_held_out(training.work_dir)
     if not any(item.hit for port in held_out for item in port.judged):
         ears.report("no object that was held out has been found: train longer (--steps), or label more")
-    model = export(checkpoint, training.model_dir, operating_point(held_out), plan=plan, about=about)
+    export(checkpoint, training.model_dir, operating_point(held_out), plan=plan, about=about)
     export_folds(training.work_dir, training.model_dir, held_out, scenes)
-    return model, held_out
+    return quantise_model(training.model_dir, scenes), held_out
 
 
 def _train_on_all(scenes: Sequence[LabelledScene], training: FolderTraining, ears: TrainingEars) -> Path:

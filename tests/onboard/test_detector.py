@@ -70,6 +70,21 @@ def test_engines_agree_on_a_real_harbour(openvino_detector, engine, shared_data)
     assert_same(openvino_detector.detect(pixels, names), other.detect(pixels, names))
 
 
+def test_integers_find_what_float_finds(openvino_detector):
+    """Eight bits move confidences by some hundredths, places by parts of a pixel; ships of middling confidence and more stay."""
+    integers = load_detector(MODEL_DIR, needs("openvino") + "_int8", threads=1)
+    pixels, _ = synthetic_tile()
+    assert_same(openvino_detector.detect(pixels, BANDS), integers.detect(pixels, BANDS), confidence=0.12, pixels=1.5)
+
+
+def test_integers_find_what_float_finds_in_a_real_harbour(openvino_detector, shared_data):
+    rasterio = pytest.importorskip("rasterio")
+    integers = load_detector(MODEL_DIR, "openvino_int8", threads=1)
+    with rasterio.open(shared_data / "s2_ships" / "images" / "santos_2023-07-25.tif") as scene:
+        pixels, names = scene.read(window=((300, 940), (500, 1140))), scene.descriptions
+    assert_same(openvino_detector.detect(pixels, names), integers.detect(pixels, names), confidence=0.12, pixels=1.5)
+
+
 def assert_same(first, second, *, confidence=0.03, pixels=0.5):
     """Same detections up to rounding; one near the threshold may be missing on one side."""
     assert first
@@ -151,7 +166,7 @@ def test_an_absent_or_broken_description_is_named(tmp_path):
 
 
 def test_unknown_and_unserved_engines_are_refused(tmp_path):
-    with pytest.raises(EngineError, match="choose one of openvino, onnxruntime, ultralytics"):
+    with pytest.raises(EngineError, match="choose one of openvino_int8, openvino, onnxruntime, ultralytics"):
         load_detector(MODEL_DIR, "abacus")  # type: ignore[arg-type]
     folder = copy_of_model(tmp_path)
     description = json.loads((folder / "model.json").read_text())
