@@ -105,14 +105,13 @@ def run_steps(scene: Path, folder: Path, *, every: int) -> SearchRun:
         detector.model,
         dict.fromkeys(("read", "screen", "gates", "prepare", "infer and decode", "merge"), 0.0),
     )
-    engine = OpenVinoEngine(network_file(folder), threads=1)
     mpix, last = 0.0, time.process_time()
 
-    def lap(step: str) -> None:
+    def lap(step: str) -> float:
         nonlocal last
-        now = time.process_time()
-        spent[step] += now - last
-        last = now
+        begun, last = last, time.process_time()
+        spent[step] += last - begun
+        return last - begun
 
     with measured(run), open_scene(scene) as frame:
         halo = SETTINGS.halo_px
@@ -128,12 +127,11 @@ def run_steps(scene: Path, folder: Path, *, every: int) -> SearchRun:
                 padded, valid, frame.band_names, halo_px=halo, sea_gate=SETTINGS.sea_gate, land_gate=SETTINGS.land_gate
             )
             lap("gates")
-            image = network_input(padded, frame.band_names, model.bands, kind=model.dn_to_input)
-            lap("prepare")
-            engine.candidates(fitted(image, model), 0.5)
-            lap("infer and decode")
+            network_input(padded, frame.band_names, model.bands, kind=model.dn_to_input)
+            preparing_s = lap("prepare")
             found = detector.detect(padded, frame.band_names)
-            last = time.process_time()
+            lap("infer and decode")
+            spent["infer and decode"] -= preparing_s  # the detector prepares too
             merge_seams(found)
             lap("merge")
             run.tiles += 1

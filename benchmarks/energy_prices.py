@@ -19,15 +19,18 @@ from downlink.image_encoding import encode_image
 from onboard.coding_forecast import forecast
 from onboard.detector import Detector, load_detector
 from onboard.ingest import IngestSettings, open_scene
+from onboard.land_gate import LandGate
 from onboard.policy import ImageInterest, load_policy
 from onboard.raw_codec import decode_raw, encode_raw
 from onboard.raw_store import RawStore
 from onboard.screening import ScreeningSettings, screen
 from onboard.sea_gate import SeaGate, may_hold_objects
+from onboard.search_windows import begin_search, plan_search, windows_for
 from onboard.tiles import tile_grid
 
 ROOT = Path(__file__).resolve().parents[1]
 HALO_PX = 32
+EDGE_PX = 24
 MOST_BYTES = 1 << 40
 
 
@@ -66,7 +69,7 @@ def work_through(path: Path, watch: CpuStopwatch, detector: Detector | None, blo
             store.put(1, tile.index, data)
             watch.lap("store")
             if detector is not None:
-                detector.detect(padded, frame.band_names)
+                search_whole(detector, padded, valid, frame.band_names)
                 watch.lap("detect")
             raw, raw_valid = decode_raw(store.get(1, tile.index))
             encode_image(
@@ -80,6 +83,16 @@ def work_through(path: Path, watch: CpuStopwatch, detector: Detector | None, blo
             store.drop(1, [tile.index])
             watch.lap("encode")
         return frame.height * frame.width / 1e6
+
+
+def search_whole(detector: Detector, padded: np.ndarray, valid: np.ndarray, band_names: tuple[str, ...]) -> None:
+    """Search all of a tile as the survey does where no gate leaves anything out: in windows of the sizes that it knows."""
+    plan = plan_search(
+        padded, valid, band_names, halo_px=HALO_PX, sea_gate=SeaGate(enabled=False), land_gate=LandGate(enabled=False)
+    )
+    size_px = (padded.shape[1], padded.shape[2])
+    windows = windows_for(detector, plan, size_px, halo_px=HALO_PX)
+    begin_search(detector, padded, band_names, windows, slack_px=HALO_PX - EDGE_PX)()
 
 
 def main() -> None:

@@ -63,7 +63,7 @@ class PricesSection(Section):
     """Screening and sea gate, joules per million scene pixels."""
     store_j_per_mpix: NonNegativeFloat = 0.2
     """Keeping a tile raw: forecast of its coding, fast lossless codec, raw store; joules per million scene pixels."""
-    detect_j_per_mpix: NonNegativeFloat = 2.5
+    detect_j_per_mpix: NonNegativeFloat = 0.8
     """The detector, joules per million scene pixels; halos are inside the price."""
     encode_j_per_mpix: NonNegativeFloat = 6.2
     """Progressive image coding up to lossless, joules per million scene pixels (four bands)."""

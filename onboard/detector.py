@@ -10,7 +10,7 @@ import hashlib
 import importlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -29,6 +29,11 @@ _ENGINE_MODULES = {
     "onnxruntime": ("onboard.detector_onnxruntime", "OnnxRuntimeEngine"),
     "ultralytics": ("onboard.detector_ultralytics", "UltralyticsEngine"),
 }
+
+
+FILLED_SIDES_PX: Final = (64, 128, 192, 320, 576, 640)
+"""Sides of windows with their halos. Images that the edge of a scene cuts are filled to these squares: an engine compiles a network
+for each size that it meets, which takes as long as searching twenty tiles."""
 
 
 class PlattCalibration(BaseModel):
@@ -179,9 +184,17 @@ class TileDetector:
     def _filled(self, image: np.ndarray) -> np.ndarray:
         """Repeat the last row and column of an image that is smaller than what the network takes."""
         height, width = self._checked_size(image.shape[1:])
-        side, multiple = self._model.input_px, self._model.input_multiple_px
-        below, beside = (side - height, side - width) if multiple is None else (-height % multiple, -width % multiple)
+        side_px = self._filled_px(max(height, width))
+        below, beside = side_px - height, side_px - width
         return np.pad(image, ((0, 0), (0, below), (0, beside)), mode="edge") if below or beside else image
+
+    def _filled_px(self, side_px: int) -> int:
+        """The side of the square that an image of this longer side is filled to."""
+        largest, multiple = self._model.input_px, self._model.input_multiple_px
+        if multiple is None:
+            return largest
+        fitting = [side for side in FILLED_SIDES_PX if side_px <= side <= largest and side % multiple == 0]
+        return min(fitting, default=-(-side_px // multiple) * multiple)
 
     def _checked_size(self, size_px: tuple[int, ...]) -> tuple[int, int]:
         """(height, width), if the network takes it."""

@@ -29,6 +29,9 @@ class MergeRule:
 
 DEFAULT_MERGE_RULE = MergeRule()
 
+ALL_PAIRS_UP_TO = 200
+"""So few boxes are compared each with each: that takes less time than finding out which are neighbours."""
+
 
 def merge_seams(detections: Sequence[Detection], rule: MergeRule = DEFAULT_MERGE_RULE) -> list[Detection]:
     """The detections without duplicates, most confident first.
@@ -74,15 +77,23 @@ def away_from_edges(detections: Sequence[Detection], *, size_px: tuple[int, int]
 def _duplicate_pairs(corners: np.ndarray, classes: np.ndarray, rule: MergeRule) -> tuple[np.ndarray, np.ndarray]:
     """Index pairs (better, worse) of boxes that are one object."""
     centres = corners.mean(axis=1)
-    radii = np.linalg.norm(corners - centres[:, None], axis=2).max(axis=1)
-    better, worse = _neighbour_pairs(centres, cell_px=max(2 * float(radii.max()), 1.0))
-    near = np.linalg.norm(centres[better] - centres[worse], axis=1) <= radii[better] + radii[worse]
+    radii = np.sqrt(((corners - centres[:, None]) ** 2).sum(axis=2).max(axis=1))
+    if len(corners) <= ALL_PAIRS_UP_TO:
+        better, worse = np.triu_indices(len(corners), 1)
+    else:
+        better, worse = _neighbour_pairs(centres, cell_px=max(2 * float(radii.max()), 1.0))
+    near = ((centres[better] - centres[worse]) ** 2).sum(axis=1) <= (radii[better] + radii[worse]) ** 2
     near &= classes[better] == classes[worse]
     better, worse = better[near], worse[near]
-    iou, over_smaller = overlaps(corners[better], corners[worse])
-    same = (iou >= rule.iou) | (over_smaller >= rule.over_smaller)
+    same = np.zeros(len(better), dtype=bool)
     if rule.centre_in_box:
-        same |= points_inside(centres[worse], corners[better]) | points_inside(centres[better], corners[worse])
+        holds = points_inside(centres[np.concatenate([worse, better])], corners[np.concatenate([better, worse])])
+        same = holds[: len(better)] | holds[len(better) :]
+    # Most boxes of one object hold each other's centres; the dearer question is for the others.
+    open_ones = np.flatnonzero(~same)
+    if len(open_ones):
+        iou, over_smaller = overlaps(corners[better[open_ones]], corners[worse[open_ones]])
+        same[open_ones] = (iou >= rule.iou) | (over_smaller >= rule.over_smaller)
     return better[same], worse[same]
 
 

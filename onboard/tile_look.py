@@ -163,15 +163,30 @@ def look(frame: SensorFrame, tile: TileWindow, *, settings: PipelineSettings, ch
     """
     try:
         with charge(EnergyStep.INGEST, mpix_of(tile.core)):
-            core, valid = frame.read(tile.core), frame.valid(tile.core)
+            core, valid, padded = _read(frame, tile, with_halo=not settings.sea_gate.enabled)
         with charge(EnergyStep.SCREEN, mpix_of(tile.core)):
-            return _judged(frame, tile, core, valid, settings)
+            return _judged(frame, tile, core, valid, padded, settings)
     except TileReadError as error:
         return TileReport(tile=tile, outcome=TileOutcome.UNREADABLE, reason=str(error))
 
 
+def _read(frame: SensorFrame, tile: TileWindow, *, with_halo: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """A tile, its valid pixels, and the tile with its halo where no gate can make that needless."""
+    if not with_halo:
+        return frame.read(tile.core), frame.valid(tile.core), None
+    padded = frame.read_around(tile.core, tile.padded)
+    row, col = tile.core.row - tile.padded.row, tile.core.col - tile.padded.col
+    core = padded[:, row : row + tile.core.height, col : col + tile.core.width]
+    return core, frame.valid(tile.core), padded
+
+
 def _judged(
-    frame: SensorFrame, tile: TileWindow, core: np.ndarray, valid: np.ndarray, settings: PipelineSettings
+    frame: SensorFrame,
+    tile: TileWindow,
+    core: np.ndarray,
+    valid: np.ndarray,
+    padded: np.ndarray | None,
+    settings: PipelineSettings,
 ) -> TileLook | TileReport:
     seen = reflectance_of(core, settings.dn_offset)
     verdict = may_hold_objects(seen, valid, frame.band_names, settings.sea_gate)
@@ -182,7 +197,8 @@ def _judged(
         )
     plan = SearchPlan(windows=(), gate="sea", reason=verdict.reason)
     if verdict.passes:
-        seen = reflectance_of(frame.read_around(tile.core, tile.padded), settings.dn_offset)
+        around = frame.read_around(tile.core, tile.padded) if padded is None else padded
+        seen = reflectance_of(around, settings.dn_offset)
         plan = plan_search(
             seen,
             valid,

@@ -127,15 +127,15 @@ def detector_of(input_multiple_px):
 def test_windows_are_found_in_the_frame_of_their_tile():
     detector, engine = detector_of(32)
     assert isinstance(detector, WindowDetector)
-    windows = [Window(row=10, col=20, height=128, width=128), Window(row=0, col=100, height=64, width=192)]
+    windows = [Window(row=10, col=20, height=128, width=128), Window(row=0, col=100, height=64, width=64)]
     wait = detector.begin(np.full((3, 300, 300), 500, np.uint16), BANDS, windows)
     assert engine.order == []
     found = wait()
-    assert [[one.center_px for one in here] for here in found] == [[(84.0, 74.0)], [(196.0, 32.0)]]
-    assert engine.shapes == [(3, 128, 128), (3, 64, 192)]
+    assert [[one.center_px for one in here] for here in found] == [[(84.0, 74.0)], [(132.0, 32.0)]]
+    assert engine.shapes == [(3, 128, 128), (3, 64, 64)]
 
 
-@pytest.mark.parametrize(("multiple", "shape"), [(32, (3, 64, 224)), (None, (3, 640, 640)), (16, (3, 48, 208))])
+@pytest.mark.parametrize(("multiple", "shape"), [(32, (3, 320, 320)), (None, (3, 640, 640)), (16, (3, 320, 320)), (24, (3, 576, 576))])
 def test_an_image_is_filled_to_what_the_network_takes(multiple, shape):
     detector, engine = detector_of(multiple)
     detector.detect(np.full((3, 41, 201), 500, np.uint16), BANDS)
