@@ -67,7 +67,7 @@ def test_one_command_makes_a_model_folder_of_any_bands_and_classes(trained):
     assert model.name == "cargo" and model.classes == ("cargo ship", "tanker")
     assert model.bands == ("B02", "B03", "B04", "B08") and model.training_gsd_m == pytest.approx(5.0, abs=0.02)
     assert model.training_data == "painted for a test: east_2026-01-01, east_2026-02-01, west_2026-01-01"
-    assert set(model.files) == {"openvino", "onnxruntime", "ultralytics"}
+    assert set(model.files) == {"openvino_int8", "openvino", "onnxruntime", "ultralytics"}
 
 
 @pytest.mark.parametrize("engine", ["openvino", "onnxruntime"])

@@ -135,7 +135,9 @@ def test_windows_are_found_in_the_frame_of_their_tile():
     assert engine.shapes == [(3, 128, 128), (3, 64, 64)]
 
 
-@pytest.mark.parametrize(("multiple", "shape"), [(32, (3, 320, 320)), (None, (3, 640, 640)), (16, (3, 320, 320)), (24, (3, 576, 576))])
+@pytest.mark.parametrize(
+    ("multiple", "shape"), [(32, (3, 320, 320)), (None, (3, 640, 640)), (16, (3, 320, 320)), (24, (3, 576, 576))]
+)
 def test_an_image_is_filled_to_what_the_network_takes(multiple, shape):
     detector, engine = detector_of(multiple)
     detector.detect(np.full((3, 41, 201), 500, np.uint16), BANDS)
