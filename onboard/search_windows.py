@@ -20,8 +20,8 @@ from onboard.sea_gate import BLOCK_PX, SeaGate, quiet_blocks
 
 LEAST_CORE_PX: Final = 64
 """Smaller windows would be mostly halo."""
-RUN_COST_PX: Final = 8_192
-"""What starting the network once more costs, in pixels that it searches meanwhile."""
+RUN_COST_PX: Final = 40_000
+"""What another window costs beside its pixels (started, decoded, freed of duplicates), in pixels that integers search meanwhile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
