@@ -51,7 +51,15 @@ def measured(run: SearchRun) -> Iterator[None]:
     yield
     run.wall_s, run.cpu_s = time.perf_counter() - wall, time.process_time() - cpu
     run.energy_j = finish() if finish else None
-    run.peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    run.peak_bytes = _peak_bytes()
+
+
+def _peak_bytes() -> int:
+    """Of this process alone: `ru_maxrss` begins with what its parent held when it was started."""
+    for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def power_counter() -> Meter | None:
