@@ -5,7 +5,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.optimize import linprog
 
@@ -59,12 +59,14 @@ def test_the_order_of_arrival_does_not_matter(layers, chance):
 
 
 @given(STEPS, st.integers(0, 50_000))
+@example([(1, 0), (4, 32), (10, 73), (5, 35)], 7934)
 def test_groups_of_a_product_hold_all_steps_at_strictly_falling_density(steps, age_ms):
     product = [layer(step=n, size_bytes=size, value=float(value)) for n, (size, value) in enumerate(steps)]
     groups = hull_groups(product, NOW_MS + age_ms)
     assert [one for group in groups for one in group.layers] == product
     densities = [group.density for group in groups]
-    assert all(before > after for before, after in itertools.pairwise(densities))
+    # Values decay by floating-point factors: groups of equal density may differ in the last digit, and then stay apart.
+    assert all(before > after * (1 - 1e-12) for before, after in itertools.pairwise(densities))
     for group in groups:
         assert group.size_bytes == sum(one.size_bytes for one in group.layers)
         assert group.value == pytest.approx(sum(one.value_at(NOW_MS + age_ms) for one in group.layers))
