@@ -26,8 +26,8 @@ COPY ground ground
 COPY mission mission
 RUN /opt/pip/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir /wheels . \
     && /opt/pip/bin/pip --python /opt/tianshu/bin/python install --quiet --no-deps --target /opt/package /wheels/*.whl \
-    && rm -r /opt/package/onboard/models/*.pt /opt/package/onboard/models/*/*.pt /opt/package/onboard/models/*/*.onnx \
-        /opt/package/onboard/models/*/folds
+    && rm -r /opt/package/onboard/models/*.pt /opt/package/onboard/models/*/*.pt /opt/package/onboard/models/*/folds \
+    && find /opt/package/onboard/models -name '*.onnx' ! -name '*_int8.onnx' -delete
 
 FROM ${BASE_IMAGE}
 # What the services keep; a named volume takes over the owner of the folder that it is mounted on.
