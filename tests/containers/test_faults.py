@@ -179,8 +179,9 @@ def test_recorded_decisions_replay(system: LivingSystem) -> None:
 
 
 def test_corrupted_frames(system: LivingSystem) -> None:
-    """One frame in twelve arrives damaged."""
-    system.compose.environment["TIANSHU_BIT_ERRORS"] = "1e-5"
+    """One full frame in four arrives damaged, and there are dozens of them."""
+    system.lose_references()
+    system.compose.environment["TIANSHU_BIT_ERRORS"] = "3e-5"
     system.compose.up("channel")
     try:
         damaged = system.status("ground")["link"]["corrupt"]
