@@ -27,6 +27,10 @@ def targets_of(result: dict[str, Any]) -> list[Target]:
             targets.append(_at_least(f"times {name}, every tile", least, rows[name]["wall_s"] / ours["wall_s"]))
     if ours and bare:
         targets.append(_at_least("share of the bare engine's GFLOP/s", 0.6, ours["gflops"] / bare["gflops"]))
+        ours_float, bare_float = rows.get("ours, every tile, float32"), rows.get("bare engine, float32")
+        if ours_float and bare_float:
+            share = ours_float["gflops"] / bare_float["gflops"]
+            targets.append(_at_least("share of it in float32", 0.6, share))
         useful = ours["mpix_per_s"] / (bare["mpix"] * bare["network_share"] / bare["wall_s"])
         targets.append(_at_least("the same, without the halo's pixels", 0.6, useful))
     if ours and ours["recall"] is not None:

@@ -102,6 +102,9 @@ def may_hold_objects(
         limit = max(gate.spreads * sigma * gate.reflectance_gain, gate.floor)
         if limit > gate.largest_rise:
             return GateVerdict(passes=True, reason=f"uneven water: its own {role.value} may rise by {limit:.3f}")
+        # Of even sea the brightest pixel of all is no further from the darkest block, and the look at every block is spared.
+        if (int(bands[index].max()) - int(darkest[index].min())) * gate.reflectance_gain <= limit:
+            continue
         rise = int((_tops(bands[index]) - darkest[index]).max()) * gate.reflectance_gain
         if rise > limit:
             return GateVerdict(

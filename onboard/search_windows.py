@@ -23,6 +23,9 @@ LEAST_CORE_PX: Final = 64
 RUN_COST_PX: Final = 40_000
 """What another window costs beside its pixels (started, decoded, freed of duplicates), in pixels that integers search meanwhile."""
 
+MOSTLY_QUIET: Final = 15 / 16
+"""Of a tile with so large a share of quiet sea the land gate is not asked: it could leave out little, and takes half a window's time."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SearchWindow:
@@ -70,12 +73,13 @@ def plan_search(
     known = np.ones(padded.shape[1:], np.bool_)
     known[core.slices] = valid
     quiet = quiet_blocks(padded, known, band_names, sea_gate)
-    inland = inland_blocks(padded, known, band_names, land_gate)
     blocks = np.ones((-(-padded.shape[1] // BLOCK_PX), -(-padded.shape[2] // BLOCK_PX)), np.bool_)
     if quiet is not None:
         blocks = grown(~quiet, 1)
-    if inland is not None:
-        blocks &= ~inland
+    if quiet is None or quiet.mean() < MOSTLY_QUIET:
+        inland = inland_blocks(padded, known, band_names, land_gate)
+        if inland is not None:
+            blocks &= ~inland
     # All windows are squares of a few sizes, at the scene's edge too: the network is made ready for each size once.
     blocks[-(-core.row_stop // BLOCK_PX) :] = False
     blocks[:, -(-core.col_stop // BLOCK_PX) :] = False

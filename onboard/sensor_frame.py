@@ -10,6 +10,7 @@ A pixel is valid when all three hold:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from types import TracebackType
 from typing import Any, Literal, Protocol, Self
 
@@ -91,7 +92,7 @@ class SensorFrame:
         return np.pad(pixels, ((0, 0), *margins), mode="edge") if any(map(any, margins)) else pixels
 
     def valid(self, window: Window, halo_px: int = 0) -> Mask:
-        """Which pixels of the same window are valid, (height, width). Outside the scene nothing is.
+        """Which pixels of the same window are valid, (height, width), to be read alone. Outside the scene nothing is.
 
         Raises TileReadError where the file is damaged, WindowOutsideError when the window misses the scene.
         """
@@ -102,7 +103,7 @@ class SensorFrame:
             has_data = np.any(self.source.read_bands(inside) != self.nodata, axis=0)
             valid = has_data if valid is None else valid & has_data
         if valid is None:
-            valid = np.ones((inside.height, inside.width), dtype=np.bool_)
+            valid = _all_valid(inside.height, inside.width)
         margins = _margins(wanted, inside)
         return np.pad(valid, margins, constant_values=False) if any(map(any, margins)) else valid
 
@@ -129,6 +130,14 @@ class SensorFrame:
                 width=self.width,
             )
         return inside
+
+
+@lru_cache(maxsize=4)
+def _all_valid(height: int, width: int) -> Mask:
+    """A mask of every pixel, one for all tiles of a size, which nobody may write to."""
+    mask = np.ones((height, width), dtype=np.bool_)
+    mask.setflags(write=False)
+    return mask
 
 
 def _grown(window: Window, halo_px: int) -> Window:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from downlink.scene import Window
 from onboard.detection import Detection
-from onboard.land_gate import LandGate
+from onboard.land_gate import LandGate, inland_blocks
 from onboard.sea_gate import BLOCK_PX, SeaGate
 from onboard.seam_merge import merge_seams
 from onboard.search_windows import RUN_COST_PX, begin_search, cover, plan_search, windows_for, work_share
@@ -191,3 +191,17 @@ def test_the_core_of_a_tile_at_the_scenes_edge_is_all_that_is_searched() -> None
     plan = plan_search(pixels, valid, BANDS, halo_px=HALO_PX, sea_gate=SeaGate(), land_gate=LandGate())
     assert [one.padded.height for one in plan.windows] == [128]
     assert plan.windows[0].core.row <= 200 < plan.windows[0].core.row_stop
+
+
+def test_a_field_in_quiet_sea_is_searched_since_asking_the_land_gate_costs_as_much() -> None:
+    rng = np.random.default_rng(8)
+    pixels = np.array([700, 550, 330, 180])[:, None, None] + rng.normal(0, 8, (4, SIDE_PX, SIDE_PX))
+    pixels[:, 160:256, 160:256] = np.array([500, 700, 600, 2800])[:, None, None]  # 36 of 1,296 blocks
+    seen, known = np.clip(pixels, 1, 65_535).astype(np.uint16), np.ones((SIDE_PX, SIDE_PX), bool)
+    inland = inland_blocks(seen, known, BANDS, LandGate())
+    assert inland is not None and inland[12, 12]
+    plan = plan_search(seen, known[CORE.slices], BANDS, halo_px=HALO_PX, sea_gate=SeaGate(), land_gate=LandGate())
+    assert any(
+        one.core.row <= 200 < one.core.row_stop and one.core.col <= 200 < one.core.col_stop for one in plan.windows
+    )
+    assert work_share(plan.windows, (SIDE_PX, SIDE_PX)) < 0.35

@@ -84,6 +84,14 @@ def test_a_pixel_is_missing_when_every_band_says_nodata_or_the_mask_does() -> No
     assert valid.tolist() == [[False, True, True], [True, True, False]]
 
 
+def test_where_nothing_is_missing_tiles_share_a_mask_that_nobody_can_write_to() -> None:
+    frame = frame_over(MemorySource(numbered(1, 8, 8)))
+    here, there = (frame.valid(Window(row=0, col=col, height=4, width=4)) for col in (0, 4))
+    assert here.all() and there is here
+    with pytest.raises(ValueError, match="read-only"):
+        here[0, 0] = False
+
+
 def test_damage_in_the_halo_costs_the_halo_only() -> None:
     pixels = numbered(1, 8, 8)
     frame = frame_over(MemorySource(pixels, damaged=Window(row=4, col=4, height=4, width=4)))
