@@ -33,6 +33,8 @@ _PER_COLUMN, _PER_ROW = BLOCK_PX // _GRID_ROWS, BLOCK_PX // _GRID_COLUMNS
 """Samples of a block in a column and in a row."""
 SIGMA_PER_QUARTILE_RANGE: Final = 1 / 1.349
 """Standard deviation of a normal distribution over the distance between its quartiles."""
+_COUNTED_DN: Final = 8192
+"""Samples that lie within so many digital numbers are counted value by value; even water lies within a few hundred."""
 
 _SEARCHED: Final = (BandRole.NIR, BandRole.RED, BandRole.GREEN)
 _NAMED: Final = CloudSettings()
@@ -197,9 +199,14 @@ def _around_means(samples: NDArray[np.int32], means: NDArray[np.int32]) -> NDArr
 
 def _sigma(differences: NDArray[np.int32]) -> float:
     """Robust standard deviation of samples around the means of their blocks."""
-    # One rank at a time: numpy's partition uses the processor's vectors for one, and not for several at once.
     ranks = [round(share * (len(differences) - 1)) for share in (0.25, 0.75)]
-    low, high = (np.partition(differences, rank)[rank] for rank in ranks)
+    least = int(differences.min())
+    if int(differences.max()) - least < _COUNTED_DN:
+        # Both quartiles from one count of each value: an eighth of the time that two partitions take.
+        low, high = np.searchsorted(np.bincount(differences - least).cumsum(), ranks, side="right")
+    else:
+        # One rank at a time: numpy's partition uses the processor's vectors for one, and not for several at once.
+        low, high = (np.partition(differences, rank)[rank] for rank in ranks)
     return float(high - low) * SIGMA_PER_QUARTILE_RANGE
 
 

@@ -266,6 +266,15 @@ def test_blocks_are_judged_as_one_after_the_other_would_be(seed: int) -> None:
     assert np.array_equal(quiet(pixels), plain_quiet(pixels))
 
 
+@pytest.mark.parametrize("bright_dn", [4000, 12_000, 60_000])
+def test_one_sample_far_above_the_water_leaves_the_spread_as_it_is(bright_dn: int) -> None:
+    pixels = sea(5, sigma=8.0, side=128)
+    pixels[1, 4 + 8 * 3, 2 + 4 * 5] = bright_dn  # green, at a place that is sampled
+    assert judge(pixels).reason == plain_verdict(pixels)[1]
+    assert np.array_equal(quiet(pixels), plain_quiet(pixels))
+    assert quiet(pixels).any() and not quiet(pixels).all()
+
+
 @pytest.mark.skipif(not SHIPS.is_dir(), reason="no real Sentinel-2 scenes at ../shared/data/s2_ships")
 def test_real_tiles_are_judged_as_one_block_after_the_other_would_be() -> None:
     rasterio = pytest.importorskip("rasterio")
