@@ -105,6 +105,8 @@ def write_sheet(rows: Sequence[FailureRow], path: Path) -> None:
             (_corners(row.baseline.detections), BASELINE),
         ):
             _outline(cv2, frame, outlines, scale, colour)
+        (label_px, _), _ = cv2.getTextSize(row.image.name, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)
+        cv2.rectangle(frame, (0, 0), (12 + label_px, 22), (0, 0, 0), -1)  # some images are white
         cv2.putText(frame, row.image.name, (6, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (255, 255, 255), 1)
         frames.append(frame)
     frames += [np.zeros_like(frames[0])] * (-len(frames) % COLUMNS)
