@@ -1,11 +1,10 @@
 """The classical baseline on labelled scenes: the table of ports left out, and which ships it and the network find.
 
-    python -m benchmarks.cfar --data ../shared/data/s2_ships [--folds DIR] [--fit] [--json]
+    python -m benchmarks.cfar --data ../shared/data/s2_ships [--network MODEL] [--fit] [--json]
 
-Five folds of two ports: discriminant, calibration and threshold of each come from the other four. `--folds` names a folder with the
-checkpoints `fold_N.pt` and verdicts `held_out_N.json` of the network's cross-validation; both are then compared ship by ship, each
-by the fold that has not seen the port. `--fit` writes the weights of all scenes, and of each fold, to
-onboard/models/cfar.
+Five folds of two ports: discriminant, calibration and threshold of each come from the other four. `--network` names a model folder
+with its held-out networks (onboard/models/ship_s2); both are then compared ship by ship, each by the fold that has not seen the
+port. `--fit` writes the weights of all scenes, and of each fold, to onboard/models/cfar.
 """
 
 import argparse
@@ -18,18 +17,20 @@ from pathlib import Path
 import numpy as np
 
 from onboard.cfar import BANDS, CFAR_FILE, Candidates
-from onboard.detector import Detector
+from onboard.detector import Detector, preferred_engine, read_model
 from onboard.training.calibrate import operating_point
 from onboard.training.cfar_fit import (
+    BASELINE_F1_GIVEN_UP,
     candidates_by_scene,
     detector_of,
     fit_discriminant,
     fitted_weights,
     held_out_ports,
 )
-from onboard.training.crossval import FOLDS, HeldOutPort, read_held_out
+from onboard.training.crossval import FOLDS, HeldOutPort
 from onboard.training.evaluate import held_out_table, table_lines
 from onboard.training.held_out_cfar import write_baseline_folds
+from onboard.training.held_out_networks import fold_detector, read_held_out_networks
 from onboard.training.labelled_scene import LabelledScene, read_labelled_scenes
 from onboard.training.matching import match
 from onboard.training.scene_detection import detect_scene
@@ -58,20 +59,20 @@ def baseline_of_fold(
 ) -> Detector:
     """Fitted, calibrated and cut off by the other folds."""
     own = {scene.name for scene in scenes if scene.port in FOLDS[fold]}
-    point = operating_point([port for port in ports if port.fold != fold])
+    others = [port for port in ports if port.fold != fold]
+    point = operating_point(others, f1_given_up=BASELINE_F1_GIVEN_UP)
     rest = {name: item for name, item in judged.items() if name not in own}
     return detector_of(fit_discriminant(rest), calibration=point.calibration, threshold=point.threshold)
 
 
-def network_of_fold(folder: Path, fold: int) -> Detector:
-    """The network of one fold with its raw score at the threshold of the other folds."""
-    from onboard.detector import TileDetector, read_model
-    from onboard.detector_ultralytics import UltralyticsEngine
-
-    point = operating_point([port for port in read_held_out(folder) if port.fold != fold])
-    shipped = read_model(CFAR_FILE.parent.parent / "ship_s2")
-    model = shipped.model_copy(update={"calibration": point.calibration, "threshold": point.threshold})
-    return TileDetector(model, UltralyticsEngine(folder / f"fold_{fold}.pt", threads=1))
+def network_blind_to(folder: Path, own: LabelledScene) -> Detector:
+    """The held-out network of a model folder that has not seen a scene, as it flies."""
+    model, networks = read_model(folder), read_held_out_networks(folder)
+    index = networks.fold_for(own)
+    if index is None:
+        raise SystemExit(f"{folder} holds no network that has not seen {own.name}; name onboard/models/ship_s2")
+    network = networks.folds[index]
+    return fold_detector(folder, model, network, preferred_engine(model), threshold=network.threshold)
 
 
 def findings(scene: LabelledScene, baseline: Detector, network: Detector) -> list[ShipFinding]:
@@ -126,19 +127,23 @@ def main() -> int:
     """Fit, judge, print."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", maxsplit=1)[0])
     parser.add_argument("--data", type=Path, default=Path("../shared/data/s2_ships"))
-    parser.add_argument("--folds", type=Path, help="folder with fold_N.pt and held_out_N.json of the network")
+    parser.add_argument(
+        "--network", type=Path, help="compare ship by ship with the held-out networks of this model folder"
+    )
     parser.add_argument("--fit", action="store_true", help="write the committed weights anew")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     options = parser.parse_args()
     scenes = read_labelled_scenes(options.data, BANDS)
     judged = candidates_by_scene(scenes)
     ports = held_out_ports(scenes, judged)
-    table = held_out_table(ports)
+    table = held_out_table(ports, f1_given_up=BASELINE_F1_GIVEN_UP)
     rows: list[ShipFinding] = []
-    if options.folds:
-        for fold in range(len(FOLDS)):
-            baseline, network = baseline_of_fold(judged, ports, scenes, fold), network_of_fold(options.folds, fold)
-            rows += [row for s in scenes if s.port in FOLDS[fold] for row in findings(s, baseline, network)]
+    if options.network:
+        for fold, places in enumerate(FOLDS):
+            own = [scene for scene in scenes if scene.port in places]
+            baseline = baseline_of_fold(judged, ports, scenes, fold)
+            network = network_blind_to(options.network, own[0])
+            rows += [row for scene in own for row in findings(scene, baseline, network)]
     if options.fit:
         CFAR_FILE.parent.mkdir(parents=True, exist_ok=True)
         weights = fitted_weights(judged, ports, version=VERSION)

@@ -46,7 +46,9 @@ def _parser() -> argparse.ArgumentParser:
     prepare = _step(steps, "prepare", _prepare, "write sample chips and a contact sheet of what training draws")
     prepare.add_argument("--chips", type=int, default=24, help="how many")
     _add_plan(prepare, steps_default=0)
-    _step(steps, "calibrate", _calibrate, "fit confidence and threshold on the held-out verdicts")
+    calibrate = _step(steps, "calibrate", _calibrate, "fit confidence and threshold on the held-out verdicts")
+    calibrate.add_argument("--model", type=Path, help="write them into this model folder, from the verdicts in it")
+    calibrate.add_argument("--version", help="version in model.json (default: as it is)")
     export = _step(
         steps, "export", _export, "write the model folder: checkpoint, ONNX, OpenVINO IR, model.json, held-out networks"
     )
@@ -129,12 +131,16 @@ def _calibrate(options: argparse.Namespace) -> None:
     from onboard.training.calibrate import operating_point
     from onboard.training.crossval import read_held_out
     from onboard.training.evaluate import calibration_lines
+    from onboard.training.operating_points import write_operating_points
 
-    held_out = read_held_out(options.work)
+    held_out = read_held_out(options.model or options.work)
     point = operating_point(held_out)
     print("\n".join(calibration_lines(held_out)))
     _say(f"Platt slope {point.calibration.slope:.4f} intercept {point.calibration.intercept:.4f}")
     _say(f"threshold {point.threshold:.4f}")
+    if options.model is not None:
+        write_operating_points(options.model, held_out, version=options.version)
+        _say(f"wrote {options.model}")
 
 
 def _export(options: argparse.Namespace) -> None:

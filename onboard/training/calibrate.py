@@ -12,7 +12,7 @@ import numpy as np
 
 from onboard.detector import PlattCalibration
 from onboard.training.crossval import HeldOutPort
-from onboard.training.matching import JudgedDetection, best_threshold, calibration_error
+from onboard.training.matching import F1_GIVEN_UP, JudgedDetection, calibration_error, operating_threshold
 
 Calibrate = Callable[[np.ndarray], np.ndarray]
 
@@ -23,7 +23,7 @@ class OperatingPoint:
 
     calibration: PlattCalibration
     threshold: float
-    """Calibrated confidence of the best F1."""
+    """Calibrated confidence from which a detection is reported: the lowest at which F1 is all but its best."""
 
 
 def fit_platt(judged: Sequence[JudgedDetection], rounds: int = 50) -> PlattCalibration:
@@ -59,17 +59,20 @@ def fit_isotonic(judged: Sequence[JudgedDetection]) -> Calibrate:
     return lambda scores: levels[np.maximum(np.searchsorted(starts, scores, side="right") - 1, 0)]
 
 
-def operating_point(ports: Sequence[HeldOutPort]) -> OperatingPoint:
-    """Calibration and threshold from all folds together: what the shipped model uses."""
+def operating_point(ports: Sequence[HeldOutPort], *, f1_given_up: float = F1_GIVEN_UP) -> OperatingPoint:
+    """Calibration and threshold from all folds together: what the shipped model uses. See `operating_threshold`."""
     judged = [item for port in ports for item in port.judged]
     calibration = fit_platt(judged)
     calibrated = _calibrated(judged, calibration.confidence_of)
+    ships = sum(port.ships for port in ports)
     return OperatingPoint(
-        calibration=calibration, threshold=best_threshold(calibrated, sum(port.ships for port in ports))
+        calibration=calibration, threshold=operating_threshold(calibrated, ships, f1_given_up=f1_given_up)
     )
 
 
-def leave_fold_out(ports: Sequence[HeldOutPort]) -> tuple[list[HeldOutPort], dict[int, float]]:
+def leave_fold_out(
+    ports: Sequence[HeldOutPort], *, f1_given_up: float = F1_GIVEN_UP
+) -> tuple[list[HeldOutPort], dict[int, float]]:
     """Each port with confidences, and each fold's threshold, from the other folds alone.
 
     With a single fold there is nothing else to learn from, and it is its own judge.
@@ -77,7 +80,8 @@ def leave_fold_out(ports: Sequence[HeldOutPort]) -> tuple[list[HeldOutPort], dic
     calibrated: list[HeldOutPort] = []
     thresholds: dict[int, float] = {}
     for fold in sorted({port.fold for port in ports}):
-        point = operating_point([port for port in ports if port.fold != fold] or list(ports))
+        rest = [port for port in ports if port.fold != fold] or list(ports)
+        point = operating_point(rest, f1_given_up=f1_given_up)
         thresholds[fold] = point.threshold
         calibrated += [
             replace(port, judged=tuple(_calibrated(port.judged, point.calibration.confidence_of)))

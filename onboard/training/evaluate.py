@@ -20,7 +20,7 @@ from onboard.training.held_out_networks import (
     read_held_out_networks,
 )
 from onboard.training.labelled_scene import LabelledScene
-from onboard.training.matching import JudgedDetection, Score, calibration_error, score_at
+from onboard.training.matching import F1_GIVEN_UP, JudgedDetection, Score, calibration_error, score_at
 from onboard.training.scene_judgement import SceneJudgement, judge_scene
 
 Table = dict[str, Score]
@@ -212,9 +212,9 @@ def evaluation_json(evaluation: Evaluation) -> str:
     return json.dumps(shown, indent=1)
 
 
-def held_out_table(ports: Sequence[HeldOutPort]) -> Table:
+def held_out_table(ports: Sequence[HeldOutPort], *, f1_given_up: float = F1_GIVEN_UP) -> Table:
     """Scores of ports never seen; confidence and threshold of each fold come from the other folds."""
-    calibrated, thresholds = leave_fold_out(ports)
+    calibrated, thresholds = leave_fold_out(ports, f1_given_up=f1_given_up)
     table = {port.port: score_at(port.judged, port.ships, thresholds[port.fold]) for port in calibrated}
     above = [item for port in calibrated for item in port.judged if item.score >= thresholds[port.fold]]
     table["pooled"] = score_at(above, sum(port.ships for port in ports), 0.0)

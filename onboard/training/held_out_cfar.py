@@ -9,7 +9,7 @@ from pathlib import Path
 from onboard.cfar import CFAR_FILE, CfarDetector, CfarWeights, cfar_detector
 from onboard.detector import verified_file
 from onboard.training.calibrate import operating_point
-from onboard.training.cfar_fit import candidates_by_scene, fit_discriminant, held_out_ports
+from onboard.training.cfar_fit import BASELINE_F1_GIVEN_UP, candidates_by_scene, fit_discriminant, held_out_ports
 from onboard.training.crossval import FOLDS
 from onboard.training.evaluate import LOWEST_CONFIDENCE, NetworkChoice
 from onboard.training.held_out_networks import (
@@ -46,7 +46,8 @@ def write_baseline_folds(scenes: Sequence[LabelledScene], model_dir: Path, *, ve
     folds = []
     for number in sorted({port.fold for port in ports}):
         unseen = {scene.name: scene.pixels_sha256 for scene in scenes if scene.port in FOLDS[number]}
-        point = operating_point([port for port in ports if port.fold != number] or ports)
+        rest = [port for port in ports if port.fold != number] or ports
+        point = operating_point(rest, f1_given_up=BASELINE_F1_GIVEN_UP)
         seen = {name: item for name, item in judged.items() if name not in unseen}
         weights = CfarWeights(
             version=version,

@@ -13,6 +13,8 @@ MIN_IOU = 0.3
 """Rotated intersection over union from which a detection is a ship's."""
 SMALL_SHIP_PX = 8.0
 """For a ship shorter than this a one-pixel shift ruins the overlap: the detection's centre inside its box suffices."""
+F1_GIVEN_UP = 0.01
+"""So much F1 is worth a lower threshold: what is not reported is lost on board, a false alarm costs some thirty bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,8 +93,8 @@ def score_at(judged: Sequence[JudgedDetection], ships: int, threshold: float) ->
     )
 
 
-def best_threshold(judged: Sequence[JudgedDetection], ships: int) -> float:
-    """The threshold of the highest F1 on `judged`.
+def operating_threshold(judged: Sequence[JudgedDetection], ships: int, *, f1_given_up: float = F1_GIVEN_UP) -> float:
+    """The lowest threshold at which F1 on `judged` is within `f1_given_up` of its best.
 
     F1 over the threshold is flat and ragged, so it is averaged over a quarter as many detections as there are ships.
     """
@@ -103,7 +105,7 @@ def best_threshold(judged: Sequence[JudgedDetection], ships: int) -> float:
     f1 = 2 * hits / (np.arange(1, len(ranked) + 1) + ships)
     width = min(ships // 8 * 2 + 1, len(ranked))
     smooth = np.convolve(np.pad(f1, width // 2, mode="edge"), np.ones(width) / width, mode="valid")[: len(f1)]
-    return ranked[int(np.argmax(smooth))].score
+    return ranked[int(np.flatnonzero(smooth >= smooth.max() - f1_given_up)[-1])].score
 
 
 def calibration_error(judged: Iterable[JudgedDetection], bins: int = 10) -> float:

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from onboard.rotated_boxes import corners_of
-from onboard.training.matching import JudgedDetection, best_threshold, calibration_error, match, score_at
+from onboard.training.matching import JudgedDetection, calibration_error, match, operating_threshold, score_at
 
 
 def boxes(*rows):
@@ -75,6 +75,25 @@ def test_calibration_error_by_hand():
     assert calibration_error(judged((1.0, True))) == 0
 
 
-def test_best_threshold_separates_hits_from_misses():
+def test_operating_threshold_separates_hits_from_misses():
     items = judged(*[(0.5 + i / 100, True) for i in range(40)], *[(0.1 + i / 1000, False) for i in range(40)])
-    assert 0.139 <= best_threshold(items, ships=40) <= 0.56
+    assert 0.12 <= operating_threshold(items, ships=40) <= 0.51
+
+
+def test_operating_threshold_is_the_lowest_of_those_that_are_nearly_best():
+    # A long flat top: below 0.6 every second detection is a hit, which leaves F1 as it is and brings recall; below 0.3 none is.
+    surest = [(0.6 + i / 1000, True) for i in range(100)]
+    doubtful = [(0.3 + i / 1000, i % 2 == 0) for i in range(200)]
+    wrong = [(0.1 + i / 1000, False) for i in range(190)]
+    items = judged(*surest, *doubtful, *wrong)
+    threshold = operating_threshold(items, ships=200)
+    assert 0.2 < threshold < 0.31
+    best = max(score_at(items, ships=200, threshold=item.score).f1 for item in items)
+    chosen = score_at(items, ships=200, threshold=threshold)
+    assert chosen.f1 > best - 0.03
+    assert chosen.recall > 0.95
+
+
+@pytest.mark.parametrize(("items", "ships"), [((), 5), (((0.7, True),), 0)])
+def test_operating_threshold_of_nothing_is_in_the_middle(items, ships):
+    assert operating_threshold(judged(*items), ships=ships) == 0.5
