@@ -141,6 +141,8 @@ def main() -> int:
     if options.network:
         for fold, places in enumerate(FOLDS):
             own = [scene for scene in scenes if scene.port in places]
+            if not own:
+                continue
             baseline = baseline_of_fold(judged, ports, scenes, fold)
             network = network_blind_to(options.network, own[0])
             rows += [row for scene in own for row in findings(scene, baseline, network)]

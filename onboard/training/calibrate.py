@@ -23,7 +23,7 @@ class OperatingPoint:
 
     calibration: PlattCalibration
     threshold: float
-    """Calibrated confidence from which a detection is reported: the lowest at which F1 is all but its best."""
+    """Calibrated confidence from which a detection is reported: see `operating_threshold`."""
 
 
 def fit_platt(judged: Sequence[JudgedDetection], rounds: int = 50) -> PlattCalibration:

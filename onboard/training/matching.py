@@ -94,7 +94,7 @@ def score_at(judged: Sequence[JudgedDetection], ships: int, threshold: float) ->
 
 
 def operating_threshold(judged: Sequence[JudgedDetection], ships: int, *, f1_given_up: float = F1_GIVEN_UP) -> float:
-    """The lowest threshold at which F1 on `judged` is within `f1_given_up` of its best.
+    """The lowest threshold at which F1 on `judged` is within `f1_given_up` of its best; 0.5 without detections or objects.
 
     F1 over the threshold is flat and ragged, so it is averaged over a quarter as many detections as there are ships.
     """
